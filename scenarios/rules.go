@@ -1,0 +1,111 @@
+package scenarios
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/scenarios/internal/strict"
+	"github.com/fivenines/fivenines/slo"
+)
+
+//go:embed objectives.yaml
+var rulesYAML []byte
+
+// Rules are what every scenario is judged by: no scenario can make its own
+// verdict easier with them.
+type Rules struct {
+	Deadline            fixtures.Duration `yaml:"deadline"`
+	Hold                fixtures.Duration `yaml:"hold"`
+	ExpiryGrace         fixtures.Duration `yaml:"expiry_grace"`
+	LinearizableTimeout fixtures.Duration `yaml:"linearizable_timeout"`
+	Valid               Valid             `yaml:"valid"`
+	// Defaults are the platform's objectives, for scenarios to declare.
+	Defaults map[string]string `yaml:"defaults"`
+}
+
+// Valid bounds outside of which nothing is concluded.
+type Valid struct {
+	MaxLagP999  fixtures.Duration `yaml:"max_lag_p999"`
+	MinAchieved Percent           `yaml:"min_achieved"`
+	MaxUnsent   Percent           `yaml:"max_unsent"`
+}
+
+// DefaultRules are the ones that come with fivenines.
+func DefaultRules() *Rules { return defaultRules() }
+
+var defaultRules = sync.OnceValue(func() *Rules {
+	r, err := decodeRules("objectives.yaml", rulesYAML)
+	if err != nil {
+		panic(err) // the embedded file is covered by a test
+	}
+	return r
+})
+
+// LoadRules reads the rules that a run was judged by.
+func LoadRules(path string) (*Rules, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return decodeRules(path, b)
+}
+
+func decodeRules(file string, data []byte) (*Rules, error) {
+	r := &Rules{}
+	x, err := strict.Decode(file, data, r)
+	if err != nil {
+		return nil, err
+	}
+	bad := func(field, format string, args ...any) error {
+		return &strict.Error{File: file, Line: x.Line(field), Field: field, Msg: fmt.Sprintf(format, args...)}
+	}
+	if r.Deadline <= 0 {
+		return nil, bad("deadline", "must be more than 0")
+	}
+	if r.Hold <= 0 {
+		return nil, bad("hold", "must be more than 0")
+	}
+	for name, expr := range r.Defaults {
+		if _, err := slo.ParseTarget(name, expr); err != nil {
+			return nil, bad("defaults."+name, "%v", err)
+		}
+	}
+	return r, nil
+}
+
+// Config joins the rules with what the scenario declares.
+func (r *Rules) Config(s *Spec) slo.Config {
+	c := slo.Config{
+		Deadline:            time.Duration(r.Deadline),
+		Hold:                time.Duration(r.Hold),
+		ExpiryGrace:         time.Duration(r.ExpiryGrace),
+		LinearizableTimeout: time.Duration(r.LinearizableTimeout),
+		Steady: slo.Steady{
+			Window:   time.Duration(s.Steady.Window),
+			Success:  s.Steady.Success.Share(),
+			ReadP99:  time.Duration(s.Steady.ReadP99),
+			WriteP99: time.Duration(s.Steady.WriteP99),
+		},
+		Valid: slo.Validity{
+			MaxLagP999:  time.Duration(r.Valid.MaxLagP999),
+			MinAchieved: r.Valid.MinAchieved.Share(),
+			MaxUnsent:   r.Valid.MaxUnsent.Share(),
+		},
+	}
+	for _, name := range slo.Names() {
+		expr, declared := s.Objectives[name]
+		if !declared {
+			continue
+		}
+		t, err := slo.ParseTarget(name, expr)
+		if err != nil {
+			panic(fmt.Sprintf("scenario %s was not validated: %v", s.Name, err))
+		}
+		c.Objectives = append(c.Objectives, t)
+	}
+	return c
+}

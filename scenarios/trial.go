@@ -1,0 +1,349 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/fivenines/fivenines/faults"
+	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/loadgen"
+	"github.com/fivenines/fivenines/loadgen/history"
+)
+
+// Phases of the load, as the events' field says.
+const (
+	mainLoad   = "main"
+	settleLoad = "settle"
+)
+
+// cleanUpIn bounds undoing and stopping, which also happens when the run was
+// cancelled and so has a context of its own.
+const cleanUpIn = 60 * time.Second
+
+var errLoadDone = errors.New("the load is done")
+
+// stopError is a stop condition of the scenario: the run was valid as a
+// program, and what it recorded is judged.
+type stopError struct{ why string }
+
+func (e *stopError) Error() string { return e.why }
+
+func stopped(format string, args ...any) *stopError {
+	return &stopError{fmt.Sprintf(format, args...)}
+}
+
+// group runs functions and waits for them.
+type group = sync.WaitGroup
+
+// run is what all trials of a run share.
+type run struct {
+	spec    *Spec
+	opt     Options
+	topo    *fixtures.Topology
+	rules   *Rules
+	history *history.Writer
+	loaded  bool // load was offered at least once
+}
+
+// trial is one trial's state.
+type trial struct {
+	*run
+	n       int
+	seed    int64
+	offset  time.Duration // the seeded part of a second that is added to each fault's time
+	workDir string
+
+	d       fixtures.Deployment
+	gen     loadgen.Generator
+	journal *faults.Journal
+	faults  []*timedFault
+	bus     bus
+	steady  steadyTracker
+	before  loadgen.Stats // when the main load began
+
+	// acting is held while a fault is injected, proved or undone: nodes may
+	// look any way then.
+	acting sync.Mutex
+	mu     sync.Mutex
+	active []*timedFault // in force, under mu
+}
+
+// prepare checks all that can be checked before anything is started, and opens
+// the record.
+func prepare(spec *Spec, opt Options) (*run, error) {
+	spec, err := spec.With(opt.Overrides)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Seed == 0 {
+		spec.Seed = RandomSeed()
+	}
+	if err := spec.Validate(""); err != nil {
+		return nil, fmt.Errorf("scenario %s: %w", spec.Name, err)
+	}
+	if opt.Target.Name() != spec.Target {
+		return nil, fmt.Errorf("scenario %s is for the target %s, not %s", spec.Name, spec.Target, opt.Target.Name())
+	}
+	if ms := opt.Target.Mutants(); opt.Mutant != "" && !slices.Contains(ms, opt.Mutant) {
+		return nil, fmt.Errorf("target %s has no mutant called %q; %s", opt.Target.Name(), opt.Mutant, meant(opt.Mutant, ms))
+	}
+	topo, err := spec.Topo()
+	if err != nil {
+		return nil, err
+	}
+	if opt.Progress == nil {
+		opt.Progress = silent{}
+	}
+	r := &run{spec: spec, opt: opt, topo: topo, rules: DefaultRules()}
+	if err := emptyFolder(opt.Out); err != nil {
+		return nil, err
+	}
+	if err := spec.Write(filepath.Join(opt.Out, specFile)); err != nil {
+		return nil, fmt.Errorf("write the run's folder: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(opt.Out, rulesFile), rulesYAML, 0o644); err != nil {
+		return nil, fmt.Errorf("write the run's folder: %w", err)
+	}
+	if r.history, err = history.CreateDir(opt.Out, r.manifest()); err != nil {
+		return nil, fmt.Errorf("write the run's folder: %w", err)
+	}
+	return r, nil
+}
+
+// RandomSeed draws a seed for a run that was given none.
+func RandomSeed() int64 { return rand.Int64N(1<<31-1) + 1 }
+
+// emptyFolder makes the folder; one that holds something is refused, since a
+// record must not be mixed with another.
+func emptyFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the run's folder: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("read the run's folder: %w", err)
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("the run's folder %s is not empty; name a new one", dir)
+	}
+	return nil
+}
+
+func (r *run) event(e history.Event) {
+	e.Source = "harness"
+	r.record(e)
+}
+
+func (r *run) record(e history.Event) {
+	if e.At == 0 {
+		e.At = r.history.Now()
+	}
+	r.history.Event(e)
+	r.opt.Progress.Event(e)
+}
+
+// close ends the record and exports it for other tools.
+func (r *run) close() error {
+	if err := r.history.Close(); err != nil {
+		return fmt.Errorf("record the run in %s: %w", r.opt.Out, err)
+	}
+	if !r.loaded {
+		return nil
+	}
+	h, err := history.Open(r.opt.Out)
+	if err != nil {
+		return err
+	}
+	if err := h.ExportParquet(context.Background(), filepath.Join(r.opt.Out, "operations.parquet")); err != nil {
+		return fmt.Errorf("export the operations: %w", err)
+	}
+	return nil
+}
+
+func (r *run) newTrial(n int) (*trial, error) {
+	rng := rand.New(rand.NewPCG(uint64(r.spec.Seed), uint64(n)))
+	t := &trial{
+		run:     r,
+		n:       n,
+		seed:    rng.Int64N(1<<62) + 1,
+		workDir: filepath.Join(r.opt.Out, "work", fmt.Sprintf("t%03d", n)),
+	}
+	if len(r.spec.Faults) > 0 {
+		t.offset = time.Duration(rng.Int64N(int64(time.Second)))
+	}
+	t.steady.hypothesis = r.spec.Steady
+	if err := r.history.StartTrial(n); err != nil {
+		return nil, fmt.Errorf("record trial %d: %w", n, err)
+	}
+	r.event(history.Event{Kind: history.TrialStarted, Trial: n, Fields: map[string]string{"seed": strconv.FormatInt(t.seed, 10)}})
+	return t, nil
+}
+
+// close undoes and stops everything of the trial. It needs no part of it to
+// have worked.
+func (t *trial) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanUpIn)
+	defer cancel()
+	var errs []error
+	if t.gen != nil {
+		errs = append(errs, t.gen.Close())
+	}
+	if t.d != nil {
+		errs = append(errs, t.undoAll(ctx))
+		t.phase("stopping the nodes")
+		if err := t.d.Down(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop the system: %w", err))
+		}
+	}
+	if t.journal != nil {
+		errs = append(errs, t.closeJournal())
+	}
+	errs = append(errs, t.keepLogs())
+	return errors.Join(errs...)
+}
+
+// keepLogs moves the nodes' logs into the run's folder and drops their data.
+func (t *trial) keepLogs() error {
+	if t.d != nil {
+		dir := filepath.Join(t.opt.Out, "logs", fmt.Sprintf("t%03d", t.n))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("keep the nodes' logs: %w", err)
+		}
+		for _, n := range t.d.Nodes() {
+			if n.Log == "" {
+				continue
+			}
+			if err := os.Rename(n.Log, filepath.Join(dir, n.ID+".log")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("keep the log of %s: %w", n.ID, err)
+			}
+		}
+	}
+	if err := os.RemoveAll(t.workDir); err != nil {
+		return fmt.Errorf("remove the nodes' data: %w", err)
+	}
+	_ = os.Remove(filepath.Dir(t.workDir)) // of the last trial that is there: empty now
+	return nil
+}
+
+func (t *trial) phase(format string, args ...any) { t.phaseFor(0, format, args...) }
+
+func (t *trial) phaseFor(d time.Duration, format string, args ...any) {
+	t.opt.Progress.Phase(Phase{Trial: t.n, Trials: t.spec.Trials, Text: fmt.Sprintf(format, args...), Lasts: d})
+}
+
+// because prefers the reason for which the context ended to what broke when it did.
+func (t *trial) because(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// loadFor is how long the main load lasts: the seeded offset of the faults
+// does not shorten what is seen after them.
+func (t *trial) loadFor() time.Duration {
+	return time.Duration(t.spec.Timeline.Before+t.spec.Timeline.After) + t.offset
+}
+
+func (t *trial) loadStarted(phase string) {
+	if phase == mainLoad {
+		t.before = t.gen.Snapshot()
+	}
+	t.loaded = true
+	t.gen.Interval() // what happened before is nobody's window
+	t.event(history.Event{Kind: history.LoadStarted, Fields: map[string]string{"phase": phase}})
+}
+
+func (t *trial) loadStopped(phase string) {
+	t.event(history.Event{Kind: history.LoadStopped, Fields: map[string]string{"phase": phase}})
+	if phase != mainLoad {
+		return
+	}
+	s := t.gen.Snapshot()
+	t.event(history.Event{Kind: history.GeneratorCPU, Fields: map[string]string{
+		"cpu_s":       strconv.FormatFloat((s.CPU - t.before.CPU).Seconds(), 'f', 3, 64),
+		"lag_p999_ms": strconv.FormatFloat(float64(s.LagP999)/float64(time.Millisecond), 'f', 3, 64),
+		"unsent":      strconv.FormatUint(s.Unsent-t.before.Unsent, 10),
+	}})
+}
+
+// platformEvent takes what a node says happened.
+func (t *trial) platformEvent(e history.Event) {
+	e.At = t.history.Now()
+	t.record(e)
+	t.bus.publish(e)
+}
+
+// workload is what the generator needs to know.
+func (t *trial) workload() loadgen.Workload {
+	w := t.spec.Workload
+	return loadgen.Workload{
+		Sessions:   w.Sessions,
+		Rate:       w.Rate,
+		StateBytes: w.StateBytes,
+		TTL:        time.Duration(w.TTL),
+		ShortShare: w.Short.Share.Share(),
+		ShortTTL:   time.Duration(w.Short.TTL),
+		Mix: loadgen.Mix{
+			Read: w.Mix.Read.Share(), Update: w.Mix.Update.Share(), Create: w.Mix.Create.Share(),
+			Touch: w.Mix.Touch.Share(), Close: w.Mix.Close.Share(),
+		},
+		Zipf:      w.Zipf,
+		Deadline:  time.Duration(t.rules.Deadline),
+		Clients:   t.clients(),
+		Witness:   loadgen.Witness{Region: max(0, t.regionIndex(w.Witness.Region)), Rate: w.Witness.Rate},
+		Contested: loadgen.ContestedLoad{Sessions: w.Contested.Sessions, Rate: w.Contested.Rate},
+		Seed:      t.seed,
+		Partition: t.opt.Target.PartitionOf,
+		Entries:   t.entries,
+	}
+}
+
+// clients are the shares of the load per region; beside the primary if the
+// scenario does not say.
+func (t *trial) clients() []loadgen.RegionShare {
+	var cs []loadgen.RegionShare
+	for i, r := range t.topo.Regions {
+		if p := t.spec.Workload.Clients[r.Name]; p > 0 {
+			cs = append(cs, loadgen.RegionShare{Region: i, Share: p.Share()})
+		}
+	}
+	if cs == nil {
+		cs = []loadgen.RegionShare{{Region: t.primary(), Share: 1}}
+	}
+	return cs
+}
+
+func (r *run) primary() int {
+	return max(0, slices.IndexFunc(r.topo.Regions, func(g fixtures.Region) bool { return g.Role == fixtures.Primary }))
+}
+
+func (r *run) regionIndex(name string) int {
+	return slices.IndexFunc(r.topo.Regions, func(g fixtures.Region) bool { return g.Name == name })
+}
+
+// entries lists the front doors for clients of a region: their own region's
+// first, then by the topology's order of preference, which is the order in
+// which regions take over.
+func (t *trial) entries(region int) []loadgen.Entry {
+	own := t.topo.Regions[region].Name
+	var near, far []loadgen.Entry
+	for _, n := range t.topo.Nodes() {
+		e := loadgen.Entry{Node: n.Index, NodeID: n.ID, Region: t.regionIndex(n.Region), Address: t.d.ClientAddr(own, n.ID)}
+		if n.Region == own {
+			near = append(near, e)
+		} else {
+			far = append(far, e)
+		}
+	}
+	return append(near, far...)
+}

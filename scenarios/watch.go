@@ -1,0 +1,229 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/loadgen"
+	"github.com/fivenines/fivenines/loadgen/history"
+)
+
+// NodeDied is the event of a node that died and that no fault asked for.
+const NodeDied = "node-died"
+
+// lookEvery is how often the watch looks at nodes and at the record.
+const lookEvery = 200 * time.Millisecond
+
+// watch looks after a phase of load: it samples the steady state for the
+// record and for progress, and returns once the trial must stop.
+func (t *trial) watch(ctx context.Context, phase string) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	window := time.NewTicker(time.Duration(t.spec.Steady.Window))
+	defer window.Stop()
+	died := map[string]bool{}
+	var bad time.Duration
+	for {
+		select {
+		case <-ctx.Done():
+			t.steadyDone(phase)
+			return nil
+		case <-tick.C:
+			if err := t.history.Err(); err != nil {
+				return fmt.Errorf("record the run in %s: %w", t.opt.Out, err)
+			}
+			if err := t.lookAtNodes(died); err != nil {
+				return err
+			}
+		case <-window.C:
+			iv := t.gen.Interval()
+			holds := t.steady.add(phase, len(t.inForce()) > 0, iv)
+			t.opt.Progress.Sample(Sample{
+				Trial: t.n, Rate: t.spec.Workload.Rate, Interval: iv,
+				Steady: holds, Faults: faultTexts(t.inForce()),
+			})
+			stop := t.spec.Stop.Bad
+			if share := badShare(iv); share <= stop.Share.Share() || stop.Share == 100 {
+				bad = 0
+			} else if bad += iv.Span; bad >= time.Duration(stop.Over) {
+				return stopped("more than %s of the operations were bad for %v (stop.bad)", stop.Share, stop.Over)
+			}
+		}
+	}
+}
+
+func badShare(iv loadgen.Interval) float64 {
+	if iv.OK+iv.Bad == 0 {
+		return 0
+	}
+	return float64(iv.Bad) / float64(iv.OK+iv.Bad)
+}
+
+// lookAtNodes finds nodes that died though no fault asked for it.
+func (t *trial) lookAtNodes(died map[string]bool) error {
+	if !t.acting.TryLock() {
+		return nil // a fault is being injected or undone
+	}
+	defer t.acting.Unlock()
+	want := t.effect().Nodes
+	for _, n := range t.d.Nodes() {
+		s, err := t.d.State(n.ID)
+		if err != nil || s != fixtures.Dead || died[n.ID] || want[n.ID] == fixtures.Dead {
+			continue
+		}
+		died[n.ID] = true
+		t.event(history.Event{
+			Kind: NodeDied, Subject: n.ID, Parts: []string{n.ID},
+			Detail: "the process ended and no fault asked for it; see its log",
+		})
+		if len(died) > t.spec.Stop.UnaskedDeaths {
+			return stopped("node %s died and no fault asked for it (stop.unasked_deaths); see logs/t%03d/%s.log", n.ID, t.n, n.ID)
+		}
+	}
+	return nil
+}
+
+// steadyTracker keeps which windows of the load held the hypothesis.
+type steadyTracker struct {
+	hypothesis Steady
+
+	mu     sync.Mutex
+	before []bool // windows before the first fault, in order
+	during []bool // windows while a fault was in force, or after one
+	after  []bool // windows of the settling load
+	why    string // what did not hold last
+}
+
+// add takes one window and says whether the hypothesis holds in it.
+func (s *steadyTracker) add(phase string, faulty bool, iv loadgen.Interval) bool {
+	why := s.hypothesis.broken(iv)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case phase == settleLoad:
+		s.after = append(s.after, why == "")
+	case faulty || len(s.during) > 0:
+		s.during = append(s.during, why == "")
+	default:
+		s.before = append(s.before, why == "")
+	}
+	if why != "" {
+		s.why = why
+	}
+	return why == ""
+}
+
+// broken says what of the hypothesis does not hold in a window, or "".
+func (h Steady) broken(iv loadgen.Interval) string {
+	done := iv.OK + iv.Bad
+	switch {
+	case done == 0:
+		return "no operation completed"
+	case 100*float64(iv.OK)/float64(done) < float64(h.Success):
+		return fmt.Sprintf("%.3f %% of the operations were good, not %s", 100*float64(iv.OK)/float64(done), h.Success)
+	case h.ReadP99 > 0 && iv.ReadP99 > time.Duration(h.ReadP99):
+		return fmt.Sprintf("reads took %v at the 99th percentile, not up to %v", iv.ReadP99.Round(time.Millisecond), h.ReadP99)
+	case h.WriteP99 > 0 && iv.WriteP99 > time.Duration(h.WriteP99):
+		return fmt.Sprintf("writes took %v at the 99th percentile, not up to %v", iv.WriteP99.Round(time.Millisecond), h.WriteP99)
+	}
+	return ""
+}
+
+// mostly says whether the later half of the windows held, a fifth of them
+// excepted: connections warm up at first, and a single pause of a shared
+// machine is no finding.
+func mostly(windows []bool) bool {
+	late := windows[len(windows)/2:]
+	if len(late) == 0 {
+		return false
+	}
+	n := 0
+	for _, ok := range late {
+		if ok {
+			n++
+		}
+	}
+	return 5*n >= 4*len(late)
+}
+
+// steadyBefore checks the hypothesis when the first fault is due.
+func (t *trial) steadyBefore() error {
+	t.steady.mu.Lock()
+	holds, why := mostly(t.steady.before), t.steady.why
+	t.steady.mu.Unlock()
+	t.steadyEvent("before", holds, why)
+	if !holds {
+		return stopped("the steady state did not hold before the fault: %s", orElse(why, "no window of load was seen"))
+	}
+	return nil
+}
+
+// steadyDone records what held in a phase of load that ended.
+func (t *trial) steadyDone(phase string) {
+	s := &t.steady
+	s.mu.Lock()
+	during, after, before, why := s.during, s.after, s.before, s.why
+	s.mu.Unlock()
+	switch {
+	case phase == settleLoad && len(after) > 0:
+		t.steadyEvent("after", mostly(after), why)
+	case phase == settleLoad:
+	case len(t.faults) == 0 && len(before) > 0:
+		t.steadyEvent("before", mostly(before), why)
+	case len(during) > 0:
+		// Whether it came back while the fault was in force: the last windows.
+		t.steadyEvent("during", mostly(during), why)
+	}
+}
+
+func (t *trial) steadyEvent(phase string, holds bool, why string) {
+	e := history.Event{Kind: history.SteadyState, Fields: map[string]string{"phase": phase, "holds": strconv.FormatBool(holds)}}
+	if !holds {
+		e.Detail = why
+	}
+	t.event(e)
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// bus tells those who wait for an event of the platform.
+type bus struct {
+	mu      sync.Mutex
+	waiting map[chan struct{}]string
+}
+
+// next returns a channel that is closed at the next event of the kind.
+func (b *bus) next(kind string) (<-chan struct{}, func()) {
+	ch := make(chan struct{})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting == nil {
+		b.waiting = map[chan struct{}]string{}
+	}
+	b.waiting[ch] = kind
+	return ch, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.waiting, ch)
+	}
+}
+
+func (b *bus) publish(e history.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for ch, kind := range b.waiting {
+		if kind == e.Kind {
+			close(ch)
+			delete(b.waiting, ch)
+		}
+	}
+}
