@@ -1,0 +1,147 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Meta is the state of the meta group: the authority over roles, epochs and
+// membership. It changes only by committed commands.
+type Meta struct {
+	mu sync.RWMutex
+	s  State
+}
+
+// State is what the meta group agrees on.
+type State struct {
+	Incarnation uint64            `json:"incarnation"` // rises with an unsafe recovery (rule 7)
+	Epoch       uint64            `json:"epoch"`       // rises with every change of roles
+	Primary     string            `json:"primary"`     // the region whose replicas are preferred as leaders
+	Generations map[string]uint32 `json:"generations"` // node -> generation of its Raft identities
+	Nonces      map[string]uint64 `json:"nonces"`      // node -> process that was given its generation
+}
+
+// Command changes the state if its conditions hold.
+type Command struct {
+	Kind string `json:"kind"` // promote, rejoin
+	// Promote: makes Region primary if the epoch is still Epoch.
+	Region string `json:"region,omitempty"`
+	Epoch  uint64 `json:"epoch,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Rejoin: Node lost its disk; its next generation is given out. Nonce tells
+	// repeated requests of one process from those of the next.
+	Node  string `json:"node,omitempty"`
+	Nonce uint64 `json:"nonce,omitempty"`
+	// From tells the proposer its own commands.
+	From uint64 `json:"from,omitempty"`
+}
+
+// Outcome of a command.
+type Outcome struct {
+	Command Command
+	Applied bool
+	State   State
+}
+
+// NewMeta is the state before any command: the first region is primary.
+func NewMeta(m *Map) *Meta {
+	return &Meta{s: State{Incarnation: 1, Epoch: 1, Primary: m.Regions[0].Name, Generations: map[string]uint32{}, Nonces: map[string]uint64{}}}
+}
+
+// State returns a copy.
+func (m *Meta) State() State {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.s.clone()
+}
+
+func (s State) clone() State {
+	c := s
+	c.Generations, c.Nonces = map[string]uint32{}, map[string]uint64{}
+	for k, v := range s.Generations {
+		c.Generations[k] = v
+	}
+	for k, v := range s.Nonces {
+		c.Nonces[k] = v
+	}
+	return c
+}
+
+// Apply implements replica.Machine; the value is an Outcome.
+func (m *Meta) Apply(_ uint64, data []byte) (any, error) {
+	var c Command
+	if err := json.Unmarshal(data, &c); err != nil {
+		return nil, fmt.Errorf("meta command: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ok := false
+	switch c.Kind {
+	case "promote":
+		if ok = c.Epoch == m.s.Epoch && c.Region != m.s.Primary; ok {
+			m.s.Primary = c.Region
+			m.s.Epoch++
+		}
+	case "rejoin":
+		// A request that is repeated gets no second generation; a process that
+		// lost its disk once more is another process.
+		if ok = c.Nonce != 0 && m.s.Nonces[c.Node] != c.Nonce; ok {
+			m.s.Generations[c.Node]++
+			m.s.Nonces[c.Node] = c.Nonce
+		}
+	default:
+		return nil, fmt.Errorf("meta command: unknown kind %q", c.Kind)
+	}
+	return Outcome{Command: c, Applied: ok, State: m.s.clone()}, nil
+}
+
+// Snapshot implements replica.Machine.
+func (m *Meta) Snapshot() []byte {
+	b, err := json.Marshal(m.State())
+	if err != nil {
+		panic(err) // a map of strings and numbers always encodes
+	}
+	return b
+}
+
+// Restore implements replica.Machine.
+func (m *Meta) Restore(data []byte) error {
+	if len(data) == 0 {
+		return nil
+	}
+	var s State
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("meta snapshot: %w", err)
+	}
+	if s.Primary == "" {
+		return errors.New("meta snapshot: no primary region")
+	}
+	if s.Generations == nil {
+		s.Generations = map[string]uint32{}
+	}
+	if s.Nonces == nil {
+		s.Nonces = map[string]uint64{}
+	}
+	m.mu.Lock()
+	m.s = s
+	m.mu.Unlock()
+	return nil
+}
+
+// Preference orders a shard's replicas by how much they should lead: those in
+// the primary region first, then in the regions' order.
+func (m *Map) Preference(shard int, primary string) []int {
+	out := slices.Clone(m.Replicas(shard))
+	rank := func(n int) int {
+		r := m.Nodes[n].Region
+		if r == primary {
+			return -1
+		}
+		return slices.IndexFunc(m.Regions, func(x Region) bool { return x.Name == r })
+	}
+	slices.SortStableFunc(out, func(a, b int) int { return rank(a) - rank(b) })
+	return out
+}

@@ -1,0 +1,223 @@
+// Package cluster says who is where: which shard a key belongs to, which nodes
+// hold its replicas, and the state of the meta group (roles, epochs,
+// membership, placement), which alone may change that.
+package cluster
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/fivenines/fivenines/reference/internal/resp"
+)
+
+// Slots is the number of hash slots, as in Redis Cluster.
+const Slots = 16384
+
+// Region is one region of the platform, in order of preference.
+type Region struct {
+	Name  string `json:"name"`
+	Role  string `json:"role"` // primary, secondary, tertiary
+	Nodes int    `json:"nodes"`
+}
+
+// Node is one node; Index is its place over all regions.
+type Node struct {
+	ID     string `json:"id"`
+	Region string `json:"region"`
+	Index  int    `json:"index"`
+}
+
+// Map is the static part of the placement: a pure function of the regions and
+// the number of shards and replicas, so every node computes the same.
+type Map struct {
+	Regions []Region
+	Nodes   []Node
+	Shards  int
+	slots   [Slots]uint16
+	places  [][]int // shard -> node indexes, one a region in order of preference
+}
+
+const (
+	vnodes     = 128
+	loadFactor = 1.25 // bound of consistent hashing with bounded loads
+)
+
+func hash(parts ...any) uint64 { return xxhash.Sum64String(fmt.Sprint(parts...)) }
+
+type point struct {
+	at    uint64
+	owner int
+}
+
+func ring(owners int, name func(int) string) []point {
+	var ps []point
+	for o := range owners {
+		for v := range vnodes {
+			ps = append(ps, point{hash(name(o), "#", v), o})
+		}
+	}
+	sort.Slice(ps, func(i, j int) bool {
+		return ps[i].at < ps[j].at || ps[i].at == ps[j].at && ps[i].owner < ps[j].owner
+	})
+	return ps
+}
+
+func walk(ps []point, h uint64, take func(owner int) bool) {
+	start := sort.Search(len(ps), func(i int) bool { return ps[i].at >= h })
+	for i := range ps {
+		if take(ps[(start+i)%len(ps)].owner) {
+			return
+		}
+	}
+}
+
+// NewMap places shards. Slots go to shards, and shards to the nodes of each
+// region, by consistent hashing with bounded loads (Mirrokni, Thorup,
+// Zadimoghaddam 2016), so that no node holds more than 1.25 times its share.
+// With more replicas than regions the rest goes round the regions again, never
+// two of one shard to one node.
+func NewMap(regions []Region, shards, replicas int) (*Map, error) {
+	m := &Map{Regions: regions, Shards: shards}
+	for _, r := range regions {
+		for i := range r.Nodes {
+			m.Nodes = append(m.Nodes, Node{ID: fmt.Sprintf("%s-%d", r.Name, i+1), Region: r.Name, Index: len(m.Nodes)})
+		}
+	}
+	if shards < 1 || replicas < 1 || replicas > len(m.Nodes) {
+		return nil, fmt.Errorf("cluster: %d shards with %d replicas do not fit %d nodes", shards, replicas, len(m.Nodes))
+	}
+	sr := ring(shards, func(i int) string { return fmt.Sprint("shard-", i) })
+	load := make([]int, shards)
+	limit := int(math.Ceil(float64(Slots) / float64(shards) * 1.02))
+	for s := range m.slots {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], uint64(s))
+		walk(sr, xxhash.Sum64(b[:]), func(o int) bool {
+			if load[o] >= limit {
+				return false
+			}
+			load[o]++
+			m.slots[s] = uint16(o)
+			return true
+		})
+	}
+	m.places = make([][]int, shards)
+	for round := 0; len(m.places[0]) < replicas; round++ {
+		before := len(m.places[0])
+		for _, r := range regions {
+			if len(m.places[0]) == replicas {
+				break
+			}
+			if r.Nodes <= round {
+				continue
+			}
+			m.placeRegion(r, round)
+		}
+		if len(m.places[0]) == before {
+			return nil, fmt.Errorf("cluster: no nodes left for %d replicas", replicas)
+		}
+	}
+	return m, nil
+}
+
+func (m *Map) placeRegion(r Region, round int) {
+	var nodes []Node
+	for _, n := range m.Nodes {
+		if n.Region == r.Name {
+			nodes = append(nodes, n)
+		}
+	}
+	nr := ring(len(nodes), func(i int) string { return nodes[i].ID })
+	load := make([]int, len(nodes))
+	limit := int(math.Ceil(float64(m.Shards) / float64(len(nodes)) * loadFactor))
+	if m.Shards%len(nodes) == 0 {
+		limit = m.Shards / len(nodes) // an even split is possible: take it
+	}
+	for s := range m.places {
+		placed := false
+		for bound := limit; !placed; bound++ {
+			walk(nr, hash("replica-", s, "/", round), func(o int) bool {
+				if load[o] >= bound || slices.Contains(m.places[s], nodes[o].Index) {
+					return false
+				}
+				load[o]++
+				m.places[s] = append(m.places[s], nodes[o].Index)
+				placed = true
+				return true
+			})
+			if bound > m.Shards+1 {
+				break
+			}
+		}
+	}
+}
+
+// ShardOf maps a key, with Redis's hash tags.
+func (m *Map) ShardOf(key []byte) int { return int(m.slots[resp.Slot(key)]) }
+
+// ShardOfSlot maps a hash slot.
+func (m *Map) ShardOfSlot(slot int) int { return int(m.slots[slot]) }
+
+// Replicas lists the nodes that hold a shard, in order of preference.
+func (m *Map) Replicas(shard int) []int { return m.places[shard] }
+
+// Region returns the region by name.
+func (m *Map) Region(name string) *Region {
+	for i := range m.Regions {
+		if m.Regions[i].Name == name {
+			return &m.Regions[i]
+		}
+	}
+	return nil
+}
+
+// NodeByID returns the node by name.
+func (m *Map) NodeByID(id string) (Node, bool) {
+	for _, n := range m.Nodes {
+		if n.ID == id {
+			return n, true
+		}
+	}
+	return Node{}, false
+}
+
+// MetaVoters and MetaLearners place the meta group: two voters in each of the
+// first two regions and one in the third, so that no loss of a region costs
+// its quorum; everybody else learns.
+func (m *Map) MetaVoters() (voters, learners []int) {
+	for i, r := range m.Regions {
+		want := 2
+		if i >= 2 || len(m.Regions) < 3 && i > 0 {
+			want = 1
+		}
+		if i > 2 {
+			want = 0
+		}
+		for _, n := range m.Nodes {
+			if n.Region != r.Name {
+				continue
+			}
+			if want > 0 {
+				voters = append(voters, n.Index)
+				want--
+			} else {
+				learners = append(learners, n.Index)
+			}
+		}
+	}
+	return voters, learners
+}
+
+// RaftID is a replica's Raft identity: a node that lost its disk comes back
+// with the next generation, never with the identity whose promises it forgot.
+func RaftID(node int, generation uint32) uint64 { return uint64(generation)<<16 | uint64(node+1) }
+
+// NodeOf is the inverse of RaftID.
+func NodeOf(id uint64) (node int, generation uint32) {
+	return int(id&0xffff) - 1, uint32(id >> 16)
+}

@@ -1,0 +1,98 @@
+// Package gateway is the RESP front door of a node: a documented subset of
+// Redis's commands (see [Commands]), RESP2 and RESP3, pipelined. Any node takes
+// any key; what it does not lead it hands to the [Node], which forwards once.
+//
+// Error replies tell a client what it may do (DESIGN section 4):
+//
+//	-NOTAPPLIED ...  certainly not applied, may be sent again
+//	-UNKNOWN ...     may have been applied, then or later
+package gateway
+
+import (
+	"time"
+
+	"github.com/fivenines/fivenines/reference/internal/session"
+)
+
+// Kind of a request.
+type Kind uint8
+
+const (
+	Write  Kind = iota + 1 // Request.Op
+	Get                    // value
+	Exists                 // found
+	PTTL                   // Num: milliseconds, -1 no time-to-live, -2 absent
+	Count                  // Num: sessions in the shard
+)
+
+// Status of a completed request.
+type Status uint8
+
+const (
+	OK Status = iota + 1
+	NotApplied
+	Unknown
+)
+
+// Completer takes a request back. It is called once, by the node's loop, and
+// must not block.
+type Completer interface{ Complete(*Request) }
+
+// Request is one operation on one shard.
+type Request struct {
+	Kind     Kind
+	Eventual bool // any replica may answer
+	Shard    int
+	Op       session.Op    // Write; reads use Op.Key. Owned by the request.
+	Deadline time.Duration // on the node's clock: after it a write is refused by the leader
+	Hops     uint8         // 1: forwarded to here, not forwarded again
+
+	Status Status
+	Reason string // of a Status that is not OK
+	Result session.Result
+	Value  []byte
+	Found  bool
+	Num    int64
+
+	To   Completer
+	slot *slot
+	part int
+	ID   uint64 // for To's use
+}
+
+// Fail completes the request without effect.
+func (r *Request) Fail(s Status, reason string) {
+	r.Status, r.Reason = s, reason
+	r.To.Complete(r)
+}
+
+// SlotRange is a run of hash slots and who serves it.
+type SlotRange struct {
+	Start, End int
+	Nodes      []NodeAddr // the leader first, where one is known
+}
+
+// NodeAddr is a node as clients see it.
+type NodeAddr struct {
+	ID   string
+	Host string
+	Port int
+}
+
+// Node is what the front door needs of the node.
+type Node interface {
+	ID() string
+	ShardOf(key []byte) int
+	Shards() int
+	// ReadHere answers a Get from this node if it may: as the leader under its
+	// lease, or as any replica if eventual. ok is false if it may not.
+	ReadHere(shard int, dst, key []byte, eventual bool) (value []byte, found, ok bool)
+	// Submit takes requests; each is completed exactly once, also after Close.
+	Submit(rs []*Request)
+	Now() time.Duration
+	// Awake changes whenever this process is found to have slept for so long
+	// that what then waits in its sockets is older than its clients' patience.
+	Awake(now time.Duration) uint64
+	Slots() []SlotRange
+	Info() string
+}

@@ -1,0 +1,15 @@
+// Package node is one process of the platform: it owns the replicas that are
+// placed here and joins them to clock, network, disk and clients.
+//
+// One goroutine, the loop, owns every replica. What arrives (socket buffers,
+// client requests, finished disk writes, ticks) is put into its mailbox and
+// taken out whole, about once a millisecond under load: proposals that arrived
+// together become one Raft entry a shard, and what all groups have to write
+// becomes one synced disk write. Wake-ups and system calls dominate the cost,
+// not operations. Strong reads of keys that are led here do not pass through
+// the loop: the connection's goroutine reads the table and then checks the lease.
+//
+// Rule 6 of DESIGN section 7 is kept in forward.go: one hop, nothing is sent
+// again once its bytes left, writes carry (gateway, sequence) and are refused
+// after their deadline.
+package node

@@ -1,0 +1,310 @@
+package node
+
+import (
+	"bytes"
+	"encoding/binary"
+	"time"
+
+	"github.com/fivenines/fivenines/reference/internal/cluster"
+	"github.com/fivenines/fivenines/reference/internal/gateway"
+	"github.com/fivenines/fivenines/reference/internal/session"
+)
+
+// ReadHere implements gateway.Node. The order matters (rule 1): the value is
+// read first, and only then is the lease compared with the clock.
+func (n *Node) ReadHere(shard int, dst, key []byte, eventual bool) (value []byte, found, ok bool) {
+	sh := n.shards[shard]
+	if sh == nil {
+		return dst, false, false
+	}
+	if !eventual && sh.lease.Load() == 0 {
+		return dst, false, false
+	}
+	value, found = sh.table.Get(dst, key)
+	if eventual {
+		return value, found, n.joined.Load()
+	}
+	return value, found, int64(n.Now()) < sh.lease.Load()
+}
+
+// Awake implements gateway.Node.
+func (n *Node) Awake(now time.Duration) uint64 {
+	e := n.slept.Load()
+	if now-time.Duration(n.ticked.Load()) > sleptFor {
+		e++ // the loop has not noticed yet
+	}
+	return e
+}
+
+// route finds out who can serve a request: this node's own replica, or the
+// leader, one hop away.
+func (n *Node) route(now time.Duration, r *gateway.Request) {
+	if r.Kind == gateway.Write && r.Op.Gateway == 0 && r.Hops == 0 {
+		n.seq++
+		r.Op.Gateway, r.Op.Seq = n.boot, n.seq
+	}
+	g := n.groups[uint32(r.Shard+1)]
+	if g != nil {
+		if r.Kind == gateway.Write && g.g.Serving() {
+			g.batch = append(g.batch, r)
+			return
+		}
+		if r.Kind != gateway.Write && (r.Eventual || int64(now) < g.shard.lease.Load()) {
+			n.read(now, g.shard, r)
+			return
+		}
+	}
+	if r.Hops > 0 {
+		r.Fail(gateway.NotApplied, "no leader serves this shard here")
+		return
+	}
+	leader := int(n.leaders[r.Shard].Load())
+	if leader < 0 || leader == n.self.Index {
+		r.Fail(gateway.NotApplied, "the shard has no leader now")
+		return
+	}
+	if n.manager.suspects(leader) {
+		r.Fail(gateway.NotApplied, "the shard's leader is out of reach")
+		return
+	}
+	n.forwards.add(now, leader, r)
+}
+
+// read answers from the table of this replica. For a strong read the lease is
+// compared with the clock after the value was read.
+func (n *Node) read(now time.Duration, sh *shard, r *gateway.Request) {
+	switch r.Kind {
+	case gateway.Get:
+		r.Value, r.Found = sh.table.Get(nil, r.Op.Key)
+	case gateway.Exists:
+		r.Found = sh.table.View(r.Op.Key, func([]byte, uint64) {})
+	case gateway.PTTL:
+		r.Num = -2
+		sh.table.View(r.Op.Key, func(_ []byte, deadline uint64) {
+			r.Found = true
+			if deadline == 0 {
+				r.Num = -1
+				return
+			}
+			r.Num = max(1, int64(deadline)-int64(sh.clock(now)))
+		})
+	case gateway.Count:
+		r.Num = int64(sh.table.Len())
+	}
+	if !r.Eventual && int64(n.Now()) >= sh.lease.Load() {
+		r.Fail(gateway.NotApplied, "the leader's lease ended")
+		return
+	}
+	r.Status = gateway.OK
+	r.To.Complete(r)
+}
+
+// forwards are requests whose answer another node owes.
+type forwards struct {
+	next    uint64
+	out     map[int][]*gateway.Request // by leader, to be sent at the end of this turn
+	waiting map[uint64]waiting
+	queue   []uint64 // ids in the order sent, for their time
+	replies map[int][]byte
+}
+
+type waiting struct {
+	r    *gateway.Request
+	to   int
+	sent time.Duration
+}
+
+func (f *forwards) init() {
+	f.out, f.waiting, f.replies = map[int][]*gateway.Request{}, map[uint64]waiting{}, map[int][]byte{}
+}
+
+func (f *forwards) add(now time.Duration, leader int, r *gateway.Request) {
+	f.out[leader] = append(f.out[leader], r)
+}
+
+// flush sends what was added in this turn, one frame a peer. What a dead
+// connection did not take was certainly not sent.
+func (f *forwards) flush(n *Node, now time.Duration) {
+	for to, rs := range f.out {
+		if len(rs) == 0 {
+			continue
+		}
+		delete(f.out, to)
+		first := f.next
+		sent := n.peers[to].send(func(b []byte) []byte {
+			b, at := beginFrame(b, frameForward)
+			b = binary.LittleEndian.AppendUint64(b, uint64(now))
+			for _, r := range rs {
+				f.next++
+				fw := forward{id: f.next, left: r.Deadline - now, kind: r.Kind, shard: r.Shard, op: r.Op}
+				b = appendForward(b, &fw)
+			}
+			return endFrame(b, at)
+		})
+		if !sent {
+			for _, r := range rs {
+				r.Fail(gateway.NotApplied, "the shard's leader is out of reach")
+			}
+			continue
+		}
+		n.metrics.forwarded.Add(uint64(len(rs)))
+		for i, r := range rs {
+			id := first + uint64(i) + 1
+			f.waiting[id] = waiting{r, to, now}
+			f.queue = append(f.queue, id)
+		}
+	}
+	for to, b := range f.replies {
+		delete(f.replies, to)
+		n.peers[to].send(func(out []byte) []byte { return AppendFrame(out, frameReply, b) })
+	}
+}
+
+func (f *forwards) fail(w waiting, why string) {
+	if w.r.Kind == gateway.Write {
+		w.r.Fail(gateway.Unknown, why)
+	} else {
+		w.r.Fail(gateway.NotApplied, why)
+	}
+}
+
+// expire gives up on answers that do not come.
+func (f *forwards) expire(now time.Duration) {
+	for len(f.queue) > 0 {
+		w, ok := f.waiting[f.queue[0]]
+		if ok && now-w.sent < gateway.WriteBudget {
+			return
+		}
+		if ok {
+			delete(f.waiting, f.queue[0])
+			f.fail(w, "no answer from the leader in time")
+		}
+		f.queue = f.queue[1:]
+	}
+}
+
+// lost is called when the connection to a peer broke: what was under way to it
+// may or may not have arrived, and is never sent again.
+func (f *forwards) lost(to int) {
+	for id, w := range f.waiting {
+		if w.to == to {
+			delete(f.waiting, id)
+			f.fail(w, "the connection to the leader broke")
+		}
+	}
+}
+
+func (f *forwards) failAll(why string) {
+	for id, w := range f.waiting {
+		delete(f.waiting, id)
+		f.fail(w, why)
+	}
+	for to, rs := range f.out {
+		delete(f.out, to)
+		for _, r := range rs {
+			r.Fail(gateway.NotApplied, why)
+		}
+	}
+}
+
+// answer takes a reply to a forward.
+func (f *forwards) answer(n *Node, a *reply, from int) {
+	w, ok := f.waiting[a.id]
+	if !ok || w.to != from {
+		return
+	}
+	delete(f.waiting, a.id)
+	r := w.r
+	if a.status != gateway.OK {
+		r.Fail(a.status, "the leader refused it")
+		return
+	}
+	r.Status = gateway.OK
+	found := a.flags&replyFound != 0
+	if r.Kind == gateway.Write {
+		r.Result = session.Result{Applied: a.flags&replyApplied != 0, Found: found, Old: bytes.Clone(a.value)}
+	} else {
+		r.Found, r.Num, r.Value = found, a.num, bytes.Clone(a.value)
+	}
+	r.To.Complete(r)
+}
+
+// remote completes a request that came from another node.
+type remote struct {
+	n    *Node
+	from int
+}
+
+func (c remote) Complete(r *gateway.Request) {
+	a := reply{id: r.ID, status: r.Status, num: r.Num}
+	switch {
+	case r.Status != gateway.OK:
+	case r.Kind == gateway.Write:
+		if r.Result.Applied {
+			a.flags |= replyApplied
+		}
+		if r.Result.Found {
+			a.flags |= replyFound
+		}
+		a.value = r.Result.Old
+	default:
+		if r.Found {
+			a.flags |= replyFound
+		}
+		a.value = r.Value
+	}
+	c.n.forwards.replies[c.from] = appendReply(c.n.forwards.replies[c.from], &a)
+}
+
+// takeForward is the leader's side of a forward. What it took longer on the
+// way than the quickest frame of its connection is off its time already.
+func (n *Node) takeForward(now time.Duration, from int, f *forward) {
+	if f.shard >= n.cfg.Shards {
+		return
+	}
+	r := &gateway.Request{Kind: f.kind, Shard: f.shard, Op: f.op, Deadline: now + f.left, Hops: 1, ID: f.id, To: remote{n, from}}
+	if f.left <= 0 {
+		r.Fail(gateway.NotApplied, "its deadline had passed")
+		return
+	}
+	n.route(now, r)
+}
+
+// learn takes a hint of who leads a shard; the highest term is right.
+func (n *Node) learn(h hint) {
+	if int(h.shard) >= n.cfg.Shards || h.leader >= len(n.m.Nodes) {
+		return
+	}
+	s := h.shard
+	switch t := n.terms[s].Load(); {
+	case h.term < t, h.term == t && (h.leader < 0 || n.leaders[s].Load() >= 0):
+		return
+	}
+	n.terms[s].Store(h.term)
+	n.leaders[s].Store(int64(h.leader))
+}
+
+// Slots implements gateway.Node: what CLUSTER SLOTS tells.
+func (n *Node) Slots() []gateway.SlotRange {
+	var out []gateway.SlotRange
+	for s := 0; s < cluster.Slots; {
+		shard := n.m.ShardOfSlot(s)
+		e := s
+		for e+1 < cluster.Slots && n.m.ShardOfSlot(e+1) == shard {
+			e++
+		}
+		r := gateway.SlotRange{Start: s, End: e}
+		leader := int(n.leaders[shard].Load())
+		if leader >= 0 {
+			r.Nodes = append(r.Nodes, n.addr(leader))
+		}
+		for _, p := range n.m.Replicas(shard) {
+			if p != leader {
+				r.Nodes = append(r.Nodes, n.addr(p))
+			}
+		}
+		out = append(out, r)
+		s = e + 1
+	}
+	return out
+}

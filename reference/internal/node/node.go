@@ -1,0 +1,394 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fivenines/fivenines/reference/internal/cluster"
+	"github.com/fivenines/fivenines/reference/internal/disk"
+	"github.com/fivenines/fivenines/reference/internal/gateway"
+	"github.com/fivenines/fivenines/reference/internal/replica"
+	"github.com/fivenines/fivenines/reference/internal/session"
+)
+
+// Config of one node, as `fivenines node --config FILE` reads it.
+type Config struct {
+	Cluster  string            `json:"cluster"`
+	ID       string            `json:"id"`
+	Dir      string            `json:"dir"`
+	Client   string            `json:"client"` // listen address of the RESP front door
+	Peer     string            `json:"peer"`
+	Admin    string            `json:"admin"`
+	Peers    map[string]string `json:"peers"`   // other node -> address to dial
+	Clients  map[string]string `json:"clients"` // node -> its front door, as CLUSTER SLOTS tells it
+	Regions  []cluster.Region  `json:"regions"`
+	Shards   int               `json:"shards"`
+	Replicas int               `json:"replicas"`
+	Seed     int64             `json:"seed"`
+
+	First        bool   `json:"first"`         // a new cluster: an empty disk is right
+	RecordSync   bool   `json:"record_sync"`   // keep the record that DropUnsynced needs
+	DropUnsynced bool   `json:"drop_unsynced"` // begin as after a power loss
+	Mutant       string `json:"mutant,omitempty"`
+}
+
+// Mutants are the ways in which a node can be started broken on purpose.
+func Mutants() []string {
+	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk"}
+}
+
+const (
+	metaGroup     = 0 // group ids: 0 is meta, shard s is s+1
+	batchInterval = time.Millisecond
+	sleptFor      = 800 * time.Millisecond // a process that did not run for so long drops its clients
+	pingEvery     = 200 * time.Millisecond
+	compactBytes  = 16 << 20
+)
+
+// Node is a running node.
+type Node struct {
+	cfg  Config
+	m    *cluster.Map
+	self cluster.Node
+	log  *slog.Logger
+	boot uint64
+
+	store  *disk.Store
+	meta   *cluster.Meta
+	timing replica.Timing
+
+	incarnation uint64
+	generation  uint32
+
+	peers   []*peer // by node index; nil at our own
+	inMu    sync.Mutex
+	inbound map[int]*inbound
+
+	// The mailbox.
+	mu       sync.Mutex
+	mails    []mail
+	requests []*gateway.Request
+	stored   []storedBatch
+	funcs    []func()
+	stopped  bool
+	wake     chan struct{}
+
+	// Owned by the loop.
+	groups   map[uint32]*group
+	order    []*group
+	forwards forwards
+	seq      uint64
+	lastTick time.Duration
+	manager  manager
+	fatal    error
+
+	shards  []*shard // by shard; nil where not placed here. Fixed after start.
+	leaders []atomic.Int64
+	terms   []atomic.Uint64
+	ticked  atomic.Int64
+	slept   atomic.Uint64
+
+	writer  *writer
+	server  *gateway.Server
+	events  *events
+	metrics *metrics
+	started atomic.Bool
+	joined  atomic.Bool
+}
+
+// group is one replica and those who wait for it.
+type group struct {
+	id      uint32
+	g       *replica.Group
+	shard   *shard // nil: meta
+	dirty   bool
+	batch   []*gateway.Request // to be proposed at the end of this turn
+	pending []pendingBatch     // proposed, in order
+	nextID  uint64
+}
+
+type pendingBatch struct {
+	id   uint64
+	at   time.Duration
+	reqs []*gateway.Request
+}
+
+// shard is what connection goroutines see of a replica.
+type shard struct {
+	index int
+	table *session.Table
+	lease atomic.Int64 // node clock until which strong reads may be served; 0: not
+	// The shard clock of the leader: base + (now - since), milliseconds.
+	base, since atomic.Int64
+}
+
+// Now is CLOCK_BOOTTIME: it also counts while the machine is suspended (rule 2).
+func (n *Node) Now() time.Duration { return bootTime() }
+
+func bootTime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		panic(err) // every Linux since 2.6.39 has it
+	}
+	return time.Duration(ts.Nano())
+}
+
+// ID is the node's name.
+func (n *Node) ID() string { return n.cfg.ID }
+
+// Shards is their number.
+func (n *Node) Shards() int { return n.cfg.Shards }
+
+// ShardOf maps a key.
+func (n *Node) ShardOf(key []byte) int { return n.m.ShardOf(key) }
+
+func (n *Node) hello() hello {
+	return hello{Cluster: n.cfg.Cluster, Incarnation: n.incarnation, Node: n.cfg.ID, Boot: n.boot}
+}
+
+func (n *Node) debugf(format string, a ...any) { n.log.Debug(fmt.Sprintf(format, a...)) }
+
+// Run starts the node and returns when ctx ends, or with the reason for which
+// it can't go on. It refuses to serve what it can't trust.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	m, err := cluster.NewMap(cfg.Regions, cfg.Shards, cfg.Replicas)
+	if err != nil {
+		return err
+	}
+	self, ok := m.NodeByID(cfg.ID)
+	if !ok {
+		return fmt.Errorf("node: no node of the topology is called %q", cfg.ID)
+	}
+	n := &Node{cfg: cfg, m: m, self: self, log: log.With("node", cfg.ID), boot: nonce(), meta: cluster.NewMeta(m),
+		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, wake: make(chan struct{}, 1), groups: map[uint32]*group{},
+		shards: make([]*shard, cfg.Shards), leaders: make([]atomic.Int64, cfg.Shards), terms: make([]atomic.Uint64, cfg.Shards)}
+	for i := range n.leaders {
+		n.leaders[i].Store(-1)
+	}
+	n.events = newEvents(cfg.ID, self.Region)
+	n.forwards.init()
+	n.manager.init(n)
+	n.server = gateway.NewServer(n)
+	n.metrics = newMetrics(n)
+
+	listeners := map[string]net.Listener{}
+	for name, addr := range map[string]string{"client": cfg.Client, "peer": cfg.Peer, "admin": cfg.Admin} {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("node %s: %s address %s: %w", cfg.ID, name, addr, err)
+		}
+		defer l.Close()
+		listeners[name] = l
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return fmt.Errorf("node %s: %w", cfg.ID, err)
+	}
+	n.store, err = disk.Open(disk.Options{Dir: filepath.Join(cfg.Dir, "data"), RecordSync: cfg.RecordSync, DropUnsynced: cfg.DropUnsynced,
+		Seed: cfg.Seed + int64(self.Index), NoSync: cfg.Mutant == "no-fsync", Logf: n.debugf})
+	if err != nil {
+		return fmt.Errorf("node %s: %w", cfg.ID, err)
+	}
+	defer n.store.Close()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	spawn := func(what string, fn func(context.Context) error) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if err := fn(ctx); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("node %s: %s: %w", cfg.ID, what, err))
+			}
+		}()
+	}
+	n.peers = make([]*peer, len(m.Nodes))
+	for _, o := range m.Nodes {
+		if o.Index == self.Index {
+			continue
+		}
+		addr, ok := cfg.Peers[o.ID]
+		if !ok {
+			return fmt.Errorf("node %s: no address for peer %s in the configuration", cfg.ID, o.ID)
+		}
+		n.peers[o.Index] = &peer{n: n, index: o.Index, id: o.ID, addr: addr, wake: make(chan struct{}, 1)}
+	}
+	admin := &http.Server{Handler: n.adminHandler(), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	spawn("admin", func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { admin.Close() })
+		defer stop()
+		if err := admin.Serve(listeners["admin"]); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	if err := n.openGroups(); err != nil {
+		return fmt.Errorf("node %s: refuses to serve: %w", cfg.ID, err)
+	}
+	n.writer = newWriter(n)
+	spawn("disk", n.writer.run)
+	spawn("peers", func(ctx context.Context) error { return n.serveP2P(ctx, listeners["peer"]) })
+	for _, p := range n.peers {
+		if p != nil {
+			spawn("peer", func(ctx context.Context) error { p.run(ctx); return nil })
+		}
+	}
+	spawn("loop", n.loop)
+	spawn("clients", func(ctx context.Context) error { return n.server.Serve(ctx, listeners["client"]) })
+	n.started.Store(true)
+	n.log.Info("started", "region", self.Region, "generation", n.generation, "client", cfg.Client, "mutant", cfg.Mutant)
+	<-ctx.Done()
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.Canceled) {
+		return nil
+	}
+	return cause
+}
+
+func nonce() uint64 {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic(err)
+	}
+	return binary.LittleEndian.Uint64(b[:]) | 1
+}
+
+// openGroups decides who this node is and loads what it holds.
+func (n *Node) openGroups() error {
+	id, known, err := n.store.Identity()
+	if err != nil {
+		return err
+	}
+	switch {
+	case known:
+		if id.Node != n.cfg.ID || id.Cluster != n.cfg.Cluster {
+			return fmt.Errorf("the disk at %s belongs to node %q of cluster %q: start it there, or wipe it", n.cfg.Dir, id.Node, id.Cluster)
+		}
+		if n.cfg.Mutant == "lost-disk" && !n.cfg.First {
+			// The mutant: everything but the old identity is forgotten.
+			for g := range uint32(n.cfg.Shards + 1) {
+				if err := n.store.DeleteGroup(g); err != nil {
+					return err
+				}
+			}
+		}
+		n.generation, n.incarnation = id.Generation, id.Incarnation
+	case n.cfg.First, n.cfg.Mutant == "lost-disk":
+		n.incarnation = 1
+		if err := n.store.SetIdentity(disk.Identity{Node: n.cfg.ID, Cluster: n.cfg.Cluster, Incarnation: 1}); err != nil {
+			return err
+		}
+	default:
+		// The disk was lost: what this node promised under its old identity is
+		// forgotten, so it must not use it again. It asks for a new one.
+		n.manager.rejoining = true
+		n.log.Warn("the disk is empty but this is no first start: rejoining under a new Raft identity")
+		return nil
+	}
+	return n.addGroups(false)
+}
+
+// addGroups creates the replicas that are placed here.
+func (n *Node) addGroups(joining bool) error {
+	now := n.Now()
+	voters, learners := n.m.MetaVoters()
+	if err := n.addGroup(metaGroup, nil, voters, learners, n.meta, joining, now); err != nil {
+		return err
+	}
+	for s := range n.cfg.Shards {
+		places := n.m.Replicas(s)
+		here := false
+		for _, p := range places {
+			here = here || p == n.self.Index
+		}
+		if !here {
+			continue
+		}
+		sh := n.shards[s]
+		if sh == nil {
+			sh = &shard{index: s, table: session.NewTable()}
+			n.shards[s] = sh
+		}
+		if err := n.addGroup(uint32(s+1), sh, places, nil, &tableMachine{t: sh.table, self: n.boot}, joining, now); err != nil {
+			return err
+		}
+	}
+	n.joined.Store(true)
+	return nil
+}
+
+func (n *Node) addGroup(id uint32, sh *shard, voters, learners []int, machine replica.Machine, joining bool, now time.Duration) error {
+	st, err := n.store.Load(id)
+	if err != nil {
+		return err
+	}
+	ids := func(nodes []int) (out []uint64) {
+		for _, x := range nodes {
+			out = append(out, cluster.RaftID(x, 0))
+		}
+		return out
+	}
+	mu := replica.Mutants{AckBeforeQuorum: n.cfg.Mutant == "ack-before-quorum", StaleLease: n.cfg.Mutant == "stale-lease",
+		NoFailover: n.cfg.Mutant == "no-failover", NoFencing: n.cfg.Mutant == "no-fencing"}
+	if sh == nil {
+		mu = replica.Mutants{NoFailover: mu.NoFailover}
+	}
+	g, err := replica.New(replica.Config{Group: id, ID: cluster.RaftID(n.self.Index, n.generation), Voters: ids(voters), Learners: ids(learners),
+		Mode: n.modeFor(sh), Timing: n.timing, Machine: machine, Restarted: !n.cfg.First, Joining: joining && st.Snapshot == nil && len(st.Entries) == 0,
+		Mutants: mu, Seed: n.cfg.Seed, Logf: n.debugf}, st, now)
+	if err != nil {
+		return err
+	}
+	gr := &group{id: id, g: g, shard: sh, dirty: true}
+	n.groups[id] = gr
+	n.order = append(n.order, gr)
+	return nil
+}
+
+// modeFor is rule 4: replicas in a tertiary region vote and do not campaign,
+// unless their region has been made primary.
+func (n *Node) modeFor(sh *shard) replica.Mode {
+	r := n.m.Region(n.self.Region)
+	if sh != nil && r.Role == "tertiary" && n.meta.State().Primary != r.Name {
+		return replica.Passive
+	}
+	return replica.Active
+}
+
+// tableMachine adapts a table to replica.Machine.
+type tableMachine struct {
+	t    *session.Table
+	self uint64
+}
+
+// applied are the results of an entry that this process proposed.
+type applied struct {
+	batch   uint64
+	results []session.Result
+}
+
+func (m *tableMachine) Apply(_ uint64, data []byte) (any, error) {
+	batch, mine, res, err := m.t.Apply(data, m.self, nil)
+	if err != nil || !mine {
+		return nil, err
+	}
+	return &applied{batch, res}, nil
+}
+
+func (m *tableMachine) Snapshot() []byte          { return m.t.Snapshot() }
+func (m *tableMachine) Restore(data []byte) error { return m.t.Restore(data) }

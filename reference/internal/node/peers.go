@@ -1,0 +1,421 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// hello opens a connection between nodes. A peer of another cluster, or of
+// another incarnation (rule 7), is refused.
+type hello struct {
+	Cluster     string `json:"cluster"`
+	Incarnation uint64 `json:"incarnation"`
+	Node        string `json:"node"`
+	Boot        uint64 `json:"boot"` // nonce of the process
+}
+
+const (
+	peerSilence  = 5 * time.Second // a connection on which nothing came for so long is closed
+	dialTimeout  = 2 * time.Second
+	maxPeerQueue = 64 << 20
+)
+
+// peer is the outgoing connection to another node: one a directed pair, for
+// all groups. Frames are appended to a buffer that the writer swaps for an
+// empty one, so that a burst is one system call.
+type peer struct {
+	n     *Node
+	index int
+	id    string
+	addr  string
+
+	mu    sync.Mutex
+	buf   []byte
+	spare []byte
+	up    bool
+	wake  chan struct{}
+
+	heard   atomic.Int64 // node clock of the last bytes from it
+	dropped atomic.Uint64
+	sent    atomic.Uint64
+}
+
+// send appends frames if the connection is up; false means that nothing was
+// and will be sent.
+func (p *peer) send(appendTo func([]byte) []byte) bool {
+	p.mu.Lock()
+	if !p.up || len(p.buf) > maxPeerQueue {
+		p.mu.Unlock()
+		p.dropped.Add(1)
+		return false
+	}
+	p.buf = appendTo(p.buf)
+	p.mu.Unlock()
+	return true
+}
+
+func (p *peer) flush() {
+	p.mu.Lock()
+	some := p.up && len(p.buf) > 0
+	p.mu.Unlock()
+	if some {
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run dials and writes until ctx ends.
+func (p *peer) run(ctx context.Context) {
+	backoff := 50 * time.Millisecond
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := p.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > 3*time.Second {
+			backoff = 50 * time.Millisecond
+		}
+		if err != nil {
+			p.n.debugf("peer %s: %v", p.id, err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(backoff):
+		}
+		backoff = min(backoff*2, 500*time.Millisecond)
+	}
+}
+
+func (p *peer) session(ctx context.Context) error {
+	d := net.Dialer{Timeout: dialTimeout}
+	c, err := d.DialContext(ctx, "tcp", p.addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	h, err := json.Marshal(p.n.hello())
+	if err != nil {
+		return err
+	}
+	c.SetDeadline(time.Now().Add(dialTimeout))
+	if _, err := c.Write(AppendFrame(nil, frameHello, h)); err != nil {
+		return err
+	}
+	why, err := readWelcome(c)
+	if err != nil {
+		return fmt.Errorf("no welcome: %w", err)
+	}
+	if why != "" {
+		return fmt.Errorf("refused: %s", why)
+	}
+	c.SetDeadline(time.Time{})
+	p.mu.Lock()
+	p.up = true
+	p.epoch++
+	p.buf = p.buf[:0]
+	p.mu.Unlock()
+	p.n.peerUp(p)
+	defer func() {
+		p.mu.Lock()
+		p.up = false
+		p.mu.Unlock()
+		p.n.peerDown(p)
+	}()
+	gone := make(chan struct{})
+	go func() { // the other side says nothing more: a read only ends when it closes
+		defer close(gone)
+		var b [1]byte
+		c.Read(b[:])
+	}()
+	defer func() { c.Close(); <-gone }()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-gone:
+			return io.EOF
+		case <-p.wake:
+		}
+		p.mu.Lock()
+		out := p.buf
+		p.buf = p.spare[:0]
+		p.mu.Unlock()
+		if len(out) > 0 {
+			c.SetWriteDeadline(time.Now().Add(peerSilence))
+			if _, err := c.Write(out); err != nil {
+				return err
+			}
+			p.sent.Add(uint64(len(out)))
+		}
+		if cap(out) > 4<<20 {
+			out = nil
+		}
+		p.spare = out
+	}
+}
+
+func readWelcome(c net.Conn) (string, error) {
+	buf := make([]byte, 0, 512)
+	for {
+		typ, p, n, err := NextFrame(buf, 4096)
+		if err != nil {
+			return "", err
+		}
+		if n > 0 {
+			if typ != frameWelcome {
+				return "", errFrame
+			}
+			return string(p), nil
+		}
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		k, err := c.Read(buf[len(buf):cap(buf)])
+		if err != nil {
+			return "", err
+		}
+		buf = buf[:len(buf)+k]
+	}
+}
+
+// inbound reads frames from one connection of a peer (or answers canaries).
+type inbound struct {
+	n    *Node
+	c    net.Conn
+	from int
+	// least is the smallest difference seen between our clock on arrival and
+	// the sender's on sending: what a frame took beyond it is its delay.
+	least time.Duration
+}
+
+// delay says how long a frame was under way beyond the quickest one of this
+// connection. It needs no agreement of clocks.
+func (in *inbound) delay(sent, now time.Duration) time.Duration {
+	d := now - sent
+	in.least = min(in.least, d)
+	return d - in.least
+}
+
+func (n *Node) serveP2P(ctx context.Context, l net.Listener) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("accept on %s: %w", l.Addr(), err)
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer c.Close()
+			stop := context.AfterFunc(ctx, func() { c.Close() })
+			defer stop()
+			in := &inbound{n: n, c: c, from: -1, least: 1<<63 - 1}
+			if err := in.run(); err != nil && ctx.Err() == nil {
+				n.debugf("from %s: %v", in.name(), err)
+			}
+		}()
+	}
+}
+
+func (in *inbound) name() string {
+	if in.from < 0 {
+		return in.c.RemoteAddr().String()
+	}
+	return in.n.m.Nodes[in.from].ID
+}
+
+// mail is what one socket buffer held, for the loop.
+type mail struct {
+	from     int
+	raft     []raftMsg
+	forwards []forward
+	replies  []reply
+	hints    []hint
+	pinged   bool
+	control  []control
+}
+
+func (in *inbound) run() error {
+	buf := make([]byte, 0, 256<<10)
+	limit := 4096 // until it has said who it is
+	var gone func()
+	defer func() {
+		if gone != nil {
+			gone()
+		}
+	}()
+	for {
+		if len(buf) == cap(buf) {
+			if cap(buf) > maxFrame+1024 {
+				return errFrame
+			}
+			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
+		}
+		in.c.SetReadDeadline(time.Now().Add(2 * peerSilence))
+		k, err := in.c.Read(buf[len(buf):cap(buf)])
+		if err != nil {
+			return err
+		}
+		buf = buf[:len(buf)+k]
+		now := in.n.Now()
+		if in.from >= 0 {
+			in.n.peers[in.from].heard.Store(int64(now))
+		}
+		rest := buf
+		m := mail{from: in.from}
+		for {
+			typ, p, used, err := NextFrame(rest, limit)
+			if err != nil {
+				return err
+			}
+			if used == 0 {
+				break
+			}
+			rest = rest[used:]
+			switch {
+			case typ == FrameCanary:
+				if _, err := in.c.Write(AppendFrame(nil, FrameCanary, p)); err != nil {
+					return err
+				}
+			case in.from < 0 && typ == frameHello:
+				why := in.hello(p)
+				if _, err := in.c.Write(AppendFrame(nil, frameWelcome, []byte(why))); err != nil {
+					return err
+				}
+				if why != "" {
+					return fmt.Errorf("refused: %s", why)
+				}
+				limit = maxFrame
+				m.from = in.from
+				gone = in.n.supersede(in)
+			case in.from < 0:
+				return fmt.Errorf("%w: type %d before hello", errFrame, typ)
+			default:
+				if err := m.add(in, now, typ, p); err != nil {
+					return err
+				}
+			}
+		}
+		if in.from >= 0 {
+			in.n.deliver(m)
+		}
+		// Forwarded operations and replies alias the buffer: it is theirs now.
+		if len(m.forwards) > 0 || len(m.replies) > 0 {
+			buf = append(make([]byte, 0, max(256<<10, 2*len(rest))), rest...)
+		} else {
+			buf = buf[:copy(buf[:cap(buf)], rest)]
+		}
+	}
+}
+
+func (m *mail) add(in *inbound, now time.Duration, typ byte, p []byte) error {
+	var late time.Duration
+	if typ == frameForward || typ == framePing {
+		if len(p) < 8 {
+			return errFrame
+		}
+		late = in.delay(time.Duration(binary.LittleEndian.Uint64(p)), now)
+		p = p[8:]
+	}
+	switch typ {
+	case frameRaft:
+		r, err := decodeRaft(p)
+		if err != nil {
+			return err
+		}
+		m.raft = append(m.raft, r)
+	case frameForward:
+		for len(p) > 0 {
+			f, rest, err := decodeForward(p)
+			if err != nil {
+				return err
+			}
+			f.left -= late
+			m.forwards = append(m.forwards, f)
+			p = rest
+		}
+	case frameReply:
+		for len(p) > 0 {
+			r, rest, err := decodeReply(p)
+			if err != nil {
+				return err
+			}
+			m.replies = append(m.replies, r)
+			p = rest
+		}
+	case framePing:
+		hs, err := decodeHints(p)
+		if err != nil {
+			return err
+		}
+		m.hints = append(m.hints, hs...)
+		m.pinged = true
+	case frameControl:
+		var c control
+		if err := json.Unmarshal(p, &c); err != nil {
+			return fmt.Errorf("%w: %w", errFrame, err)
+		}
+		m.control = append(m.control, c)
+	default:
+		return fmt.Errorf("%w: unknown type %d", errFrame, typ)
+	}
+	return nil
+}
+
+func (in *inbound) hello(p []byte) (why string) {
+	var h hello
+	if err := json.Unmarshal(p, &h); err != nil {
+		return "malformed hello"
+	}
+	me := in.n.hello()
+	if h.Cluster != me.Cluster {
+		return fmt.Sprintf("this is cluster %q, not %q", me.Cluster, h.Cluster)
+	}
+	if h.Incarnation != me.Incarnation && h.Incarnation != 0 && me.Incarnation != 0 {
+		return fmt.Sprintf("this cluster is in incarnation %d, you are from %d: wipe this node's data and start it again to rejoin", me.Incarnation, h.Incarnation)
+	}
+	nd, ok := in.n.m.NodeByID(h.Node)
+	if !ok || nd.Index == in.n.self.Index {
+		return fmt.Sprintf("no other node is called %q", h.Node)
+	}
+	in.from = nd.Index
+	return ""
+}
+
+// supersede closes an older connection from the same peer: what may still be
+// under way on it must not arrive behind what the new one carries.
+func (n *Node) supersede(in *inbound) (gone func()) {
+	n.inMu.Lock()
+	old := n.inbound[in.from]
+	n.inbound[in.from] = in
+	n.inMu.Unlock()
+	if old != nil {
+		old.c.Close()
+	}
+	return func() {
+		n.inMu.Lock()
+		if n.inbound[in.from] == in {
+			delete(n.inbound, in.from)
+		}
+		n.inMu.Unlock()
+	}
+}
