@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -349,7 +350,7 @@ func (n *Node) addGroup(id uint32, sh *shard, voters, learners []int, machine re
 		mu = replica.Mutants{NoFailover: mu.NoFailover}
 	}
 	g, err := replica.New(replica.Config{Group: id, ID: cluster.RaftID(n.self.Index, n.generation), Voters: ids(voters), Learners: ids(learners),
-		Mode: n.modeFor(sh), Timing: n.timing, Machine: machine, Restarted: !n.cfg.First, Joining: joining && st.Snapshot == nil && len(st.Entries) == 0,
+		Mode: n.modeFor(sh), Rank: max(0, slices.Index(voters, n.self.Index)), Timing: n.timing, Machine: machine, Restarted: !n.cfg.First, Joining: joining && st.Snapshot == nil && len(st.Entries) == 0,
 		Mutants: mu, Seed: n.cfg.Seed, Logf: n.debugf}, st, now)
 	if err != nil {
 		return err

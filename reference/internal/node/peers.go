@@ -124,7 +124,6 @@ func (p *peer) session(ctx context.Context) error {
 	c.SetDeadline(time.Time{})
 	p.mu.Lock()
 	p.up = true
-	p.epoch++
 	p.buf = p.buf[:0]
 	p.mu.Unlock()
 	p.n.peerUp(p)

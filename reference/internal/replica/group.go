@@ -72,6 +72,7 @@ type Config struct {
 	Voters    []uint64
 	Learners  []uint64
 	Mode      Mode
+	Rank      int // 0 is who should lead first; the others wait longer before the first election
 	Timing    Timing
 	Machine   Machine
 	Restarted bool // rule 3 applies
@@ -235,6 +236,9 @@ func (g *Group) maybeCampaign() {
 	wait := t.Election() + t.Tick
 	if g.cfg.Mode == Passive {
 		wait = 2 * t.Election()
+	}
+	if !g.sawLeader {
+		wait += time.Duration(g.cfg.Rank) * t.Election() / 2
 	}
 	if g.now-g.heard < wait || g.now-g.campaigned < g.retryAfter() || g.quarantined() || !g.mayCampaign() {
 		return
