@@ -31,6 +31,9 @@ type Fault interface {
 type Effect struct {
 	Nodes map[string]fixtures.NodeState // expected state; others must be Running
 	Cut   map[string]bool               // ids of links that must be silent or dead; others must answer
+	// Silent: the cut links must be silent. Without it, a link on which
+	// connections end is cut as well.
+	Silent bool
 	// Bound is how long after it was asked it must be proved.
 	Bound time.Duration
 	// Momentary faults (a power loss that restarts at once) are proved by what
