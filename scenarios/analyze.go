@@ -22,14 +22,14 @@ const (
 
 // Analyze judges a stored run. It reads nothing but the run's folder.
 func Analyze(dir string) (*slo.Result, error) {
-	spec, err := Load(filepath.Join(dir, specFile))
+	rules, err := LoadRules(filepath.Join(dir, rulesFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not the folder of a run: it has no %s", dir, specFile)
+		return nil, fmt.Errorf("%s is not the folder of a run: it has no %s", dir, rulesFile)
 	}
 	if err != nil {
 		return nil, err
 	}
-	rules, err := LoadRules(filepath.Join(dir, rulesFile))
+	spec, err := load(filepath.Join(dir, specFile), rules)
 	if err != nil {
 		return nil, err
 	}

@@ -16,12 +16,14 @@ import (
 type FieldError = strict.Error
 
 // Load reads a scenario file and everything that it refers to.
-func Load(path string) (*Spec, error) {
+func Load(path string) (*Spec, error) { return load(path, DefaultRules()) }
+
+func load(path string, rules *Rules) (*Spec, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fileError(err)
 	}
-	return decode(path, b, func(ref string) ([]byte, error) {
+	return decode(path, b, rules, func(ref string) ([]byte, error) {
 		if !filepath.IsAbs(ref) {
 			ref = filepath.Join(filepath.Dir(path), ref)
 		}
@@ -32,12 +34,12 @@ func Load(path string) (*Spec, error) {
 // Decode reads a scenario that refers to no other file; file is the name that
 // errors give it.
 func Decode(file string, data []byte) (*Spec, error) {
-	return decode(file, data, func(string) ([]byte, error) {
+	return decode(file, data, DefaultRules(), func(string) ([]byte, error) {
 		return nil, errors.New("no other file may be named here")
 	})
 }
 
-func decode(file string, data []byte, read func(string) ([]byte, error)) (*Spec, error) {
+func decode(file string, data []byte, rules *Rules, read func(string) ([]byte, error)) (*Spec, error) {
 	s := Default()
 	x, err := strict.Decode(file, data, s)
 	if err != nil {
@@ -46,7 +48,7 @@ func decode(file string, data []byte, read func(string) ([]byte, error)) (*Spec,
 	if err := s.inlineTopology(file, x, read); err != nil {
 		return nil, err
 	}
-	return s, s.validate(file, x)
+	return s, s.validate(file, x, rules)
 }
 
 // inlineTopology replaces the path of a topology file by what it holds, so

@@ -14,14 +14,15 @@ import (
 // manifest is what the record says of the run beside operations and events.
 func (r *run) manifest() history.Manifest {
 	m := history.Manifest{
-		Schema:     "fivenines-manifest/v1",
-		Scenario:   r.spec.Name,
-		Seed:       r.spec.Seed,
-		Backend:    r.opt.Backend.Name(),
-		Target:     r.opt.Target.Name(),
-		Mutant:     r.opt.Mutant,
-		Started:    time.Now(),
-		Partitions: r.opt.Target.Partitions(),
+		Schema:   "fivenines-manifest/v1",
+		Scenario: r.spec.Name,
+		Seed:     r.spec.Seed,
+		Backend:  r.opt.Backend.Name(),
+		Target:   r.opt.Target.Name(),
+		Mutant:   r.opt.Mutant,
+		Started:  time.Now(),
+		// Some targets know their partitions only once they run.
+		Partitions: max(r.opt.Target.Partitions(), r.topo.Shards),
 		Trials:     r.spec.Trials,
 		TargetRPS:  r.spec.Workload.Rate,
 		Sessions:   r.spec.Workload.Sessions,

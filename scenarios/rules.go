@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -75,6 +76,14 @@ func decodeRules(file string, data []byte) (*Rules, error) {
 		}
 	}
 	return r, nil
+}
+
+func (r *Rules) write(path string) error {
+	b, err := strict.Encode(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Clean(path), b, 0o644)
 }
 
 // Config joins the rules with what the scenario declares.

@@ -22,6 +22,11 @@ type Options struct {
 	Mutant    string // start the target broken on purpose
 	Version   string // of the program, for the report
 	Command   string // how to run it again, for the report
+	// JournalDir is where undo journals lie; empty is the default, where a
+	// later run of anything looks for what this one left.
+	JournalDir string
+
+	rules *Rules // nil: DefaultRules
 }
 
 // ErrInterrupted says that the caller's context ended the run. Everything was
@@ -35,7 +40,7 @@ var ErrInterrupted = errors.New("interrupted; everything was undone, and what wa
 // its objectives is no error.
 func Run(ctx context.Context, spec *Spec, opt Options) (*slo.Result, error) {
 	// What an earlier run left broken, because it was killed, is undone first.
-	if err := recoverStale(ctx); err != nil {
+	if err := recoverStale(ctx, opt); err != nil {
 		return nil, err
 	}
 	r, err := prepare(spec, opt)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fivenines/fivenines/faults"
@@ -344,3 +345,15 @@ func (s *Spec) at(i int) time.Duration {
 // Config is what slo judges a run of this scenario by, under the rules that
 // come with fivenines.
 func (s *Spec) Config() slo.Config { return DefaultRules().Config(s) }
+
+// String is the fault as one line of text.
+func (f FaultSpec) String() string {
+	if f.Fault != "" {
+		return f.Fault
+	}
+	var ps []string
+	for _, k := range slices.Sorted(maps.Keys(f.Params)) {
+		ps = append(ps, k+"="+f.Params[k])
+	}
+	return f.Kind + "(" + strings.Join(ps, ", ") + ")"
+}

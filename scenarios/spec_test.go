@@ -57,7 +57,7 @@ func TestNamedIsACopy(t *testing.T) {
 	b, err := Named("region-loss")
 	require.NoError(t, err)
 	assert.Equal(t, "< 5 s", b.Objectives[slo.Failover])
-	assert.Equal(t, "us-east-1", b.Faults[0].Params["region"])
+	assert.Equal(t, "primary", b.Faults[0].Params["region"])
 }
 
 const goodFile = `name: mine

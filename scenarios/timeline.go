@@ -16,9 +16,9 @@ import (
 // timedFault is one fault of the scenario, with its victims chosen.
 type timedFault struct {
 	faults.Fault
-	spec  FaultSpec
-	at    time.Duration // from the start of the load
-	asked bool
+	spec FaultSpec
+	at   time.Duration // from the start of the load
+	id   int           // in the undo journal
 }
 
 func (t *trial) makeFaults() ([]*timedFault, error) {
@@ -110,14 +110,15 @@ func (t *trial) inject(ctx context.Context, f *timedFault) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	if err := t.journalFault(f); err != nil {
+	if err := faults.Baseline(ctx, t.d, t.effect()); err != nil {
+		return t.because(ctx, stopped("%s was not injected: %v", f, err))
+	}
+	if err := t.asked(f); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	t.active = append(t.active, f)
 	t.mu.Unlock()
-	f.asked = true
-
 	parts := f.Parts(t.d)
 	asked := t.history.Now()
 	t.event(history.Event{
@@ -129,7 +130,29 @@ func (t *trial) inject(ctx context.Context, f *timedFault) error {
 		t.event(history.Event{Kind: history.FaultUnproved, Subject: f.String(), Parts: parts, Detail: err.Error()})
 		return t.because(ctx, err)
 	}
-	t.prove(ctx, f, asked, parts)
+	if err := t.journal.Deployed(t.d); err != nil { // some faults start processes anew
+		return err
+	}
+	return t.prove(ctx, f, asked, parts)
+}
+
+// prove records whether the fault took hold and spared everything else. One
+// that is not proved is no reason to stop: what it did is seen in the record,
+// and the trial can't be met.
+func (t *trial) prove(ctx context.Context, f *timedFault, asked time.Duration, parts []string) error {
+	p, err := faults.Prove(ctx, t.d, t.proveable(f), asked, t.history.Now)
+	e := history.Event{
+		At: p.At, Kind: history.FaultProved, Subject: f.String(), Parts: parts, Detail: p.Summary(),
+		Fields: map[string]string{"kind": f.Kind(), "took": strings.Join(p.Took, ", "), "spared": strings.Join(p.Spared, ", ")},
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, faults.ErrUnproved):
+		e.Kind, e.Detail, e.At = history.FaultUnproved, err.Error(), 0
+	default:
+		return t.because(ctx, err)
+	}
+	t.event(e)
 	return nil
 }
 
@@ -189,7 +212,7 @@ func (t *trial) undo(ctx context.Context, f *timedFault) error {
 	if err := f.Heal(ctx, t.d); err != nil {
 		return fmt.Errorf("undo %s: %w", f, err)
 	}
-	if err := t.journalHealed(f); err != nil {
+	if err := t.undone(f); err != nil {
 		return err
 	}
 	t.mu.Lock()
@@ -240,7 +263,7 @@ func addEffect(to *faults.Effect, e faults.Effect) {
 	}
 }
 
-// together is a fault as it shows while others are in force: the proof that it
+// togetherFault is a fault as it shows while others are in force: the proof that it
 // spared everything else must know of them.
 type togetherFault struct {
 	faults.Fault
@@ -256,8 +279,16 @@ func (t *trial) proveable(f *timedFault) faults.Fault {
 		return f.Fault
 	}
 	all := t.effect()
-	all.Bound = own.Bound
+	all.Bound, all.Silent = own.Bound, t.allSilent()
 	return togetherFault{Fault: f.Fault, all: all}
+}
+
+// allSilent says whether every link that is cut must be silent rather than dead.
+func (t *trial) allSilent() bool {
+	return !slices.ContainsFunc(t.inForce(), func(f *timedFault) bool {
+		e := f.Effect(t.d)
+		return !e.Momentary && !e.Silent
+	})
 }
 
 // regionsUp are the regions from which strong reads can be asked for while

@@ -74,7 +74,8 @@ type trial struct {
 	// look any way then.
 	acting sync.Mutex
 	mu     sync.Mutex
-	active []*timedFault // in force, under mu
+	active []*timedFault   // in force, under mu
+	dead   map[string]bool // nodes that died by themselves; true: the record has it; under mu
 }
 
 // prepare checks all that can be checked before anything is started, and opens
@@ -87,8 +88,11 @@ func prepare(spec *Spec, opt Options) (*run, error) {
 	if spec.Seed == 0 {
 		spec.Seed = RandomSeed()
 	}
-	if err := spec.Validate(""); err != nil {
-		return nil, fmt.Errorf("scenario %s: %w", spec.Name, err)
+	if opt.rules == nil {
+		opt.rules = DefaultRules()
+	}
+	if err := spec.validate("scenario "+spec.Name, nil, opt.rules); err != nil {
+		return nil, err
 	}
 	if opt.Target.Name() != spec.Target {
 		return nil, fmt.Errorf("scenario %s is for the target %s, not %s", spec.Name, spec.Target, opt.Target.Name())
@@ -103,14 +107,14 @@ func prepare(spec *Spec, opt Options) (*run, error) {
 	if opt.Progress == nil {
 		opt.Progress = silent{}
 	}
-	r := &run{spec: spec, opt: opt, topo: topo, rules: DefaultRules()}
+	r := &run{spec: spec, opt: opt, topo: topo, rules: opt.rules}
 	if err := emptyFolder(opt.Out); err != nil {
 		return nil, err
 	}
 	if err := spec.Write(filepath.Join(opt.Out, specFile)); err != nil {
 		return nil, fmt.Errorf("write the run's folder: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(opt.Out, rulesFile), rulesYAML, 0o644); err != nil {
+	if err := r.rules.write(filepath.Join(opt.Out, rulesFile)); err != nil {
 		return nil, fmt.Errorf("write the run's folder: %w", err)
 	}
 	if r.history, err = history.CreateDir(opt.Out, r.manifest()); err != nil {
@@ -175,6 +179,7 @@ func (r *run) newTrial(n int) (*trial, error) {
 		run:     r,
 		n:       n,
 		seed:    rng.Int64N(1<<62) + 1,
+		dead:    map[string]bool{},
 		workDir: filepath.Join(r.opt.Out, "work", fmt.Sprintf("t%03d", n)),
 	}
 	if len(r.spec.Faults) > 0 {
@@ -197,15 +202,17 @@ func (t *trial) close() error {
 	if t.gen != nil {
 		errs = append(errs, t.gen.Close())
 	}
+	down := true
 	if t.d != nil {
 		errs = append(errs, t.undoAll(ctx))
 		t.phase("stopping the nodes")
 		if err := t.d.Down(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("stop the system: %w", err))
+			down = false
 		}
 	}
-	if t.journal != nil {
-		errs = append(errs, t.closeJournal())
+	if t.journal != nil && down { // else it stays, for the next start
+		errs = append(errs, t.journal.Close())
 	}
 	errs = append(errs, t.keepLogs())
 	return errors.Join(errs...)
@@ -280,6 +287,9 @@ func (t *trial) loadStopped(phase string) {
 func (t *trial) platformEvent(e history.Event) {
 	e.At = t.history.Now()
 	t.record(e)
+	if e.Kind == NodeDied && len(e.Parts) > 0 {
+		t.reported(e.Parts[0])
+	}
 	t.bus.publish(e)
 }
 

@@ -17,12 +17,12 @@ import (
 
 // Validate says what is wrong with the scenario, naming fields. The file's
 // name, which may be empty, goes before each.
-func (s *Spec) Validate(file string) error { return s.validate(file, nil) }
+func (s *Spec) Validate(file string) error { return s.validate(file, nil, DefaultRules()) }
 
 var nameRE = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
-func (s *Spec) validate(file string, x strict.Index) error {
-	v := &validator{file: file, x: x}
+func (s *Spec) validate(file string, x strict.Index, rules *Rules) error {
+	v := &validator{file: file, x: x, rules: rules}
 	if !nameRE.MatchString(s.Name) || len(s.Name) > 64 {
 		v.fail("name", "%q is not a name of lower-case letters, digits and single hyphens (at most 64)", s.Name)
 	}
@@ -48,9 +48,10 @@ func (s *Spec) validate(file string, x strict.Index) error {
 }
 
 type validator struct {
-	file string
-	x    strict.Index
-	errs strict.Errors
+	file  string
+	x     strict.Index
+	rules *Rules
+	errs  strict.Errors
 }
 
 func (v *validator) fail(field, format string, args ...any) {
@@ -149,7 +150,7 @@ func (v *validator) timeline(s *Spec) {
 	v.duration("timeline.before", s.Timeline.Before, time.Second, 24*time.Hour)
 	v.duration("timeline.after", s.Timeline.After, time.Second, 24*time.Hour)
 	v.duration("timeline.settle", s.Timeline.Settle, 0, time.Hour)
-	if hold := DefaultRules().Hold; len(s.Faults) > 0 && s.Timeline.After <= hold {
+	if hold := v.rules.Hold; len(s.Faults) > 0 && s.Timeline.After <= hold {
 		v.fail("timeline.after", "%v is too short: an outage counts as over only after %v without a bad operation", s.Timeline.After, hold)
 	}
 }

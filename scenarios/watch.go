@@ -12,7 +12,8 @@ import (
 	"github.com/fivenines/fivenines/loadgen/history"
 )
 
-// NodeDied is the event of a node that died and that no fault asked for.
+// NodeDied is the event of a node that died and that no fault asked for:
+// Parts names it first. Backends that see it report it, else the watch does.
 const NodeDied = "node-died"
 
 // lookEvery is how often the watch looks at nodes and at the record.
@@ -25,7 +26,6 @@ func (t *trial) watch(ctx context.Context, phase string) error {
 	defer tick.Stop()
 	window := time.NewTicker(time.Duration(t.spec.Steady.Window))
 	defer window.Stop()
-	died := map[string]bool{}
 	var bad time.Duration
 	for {
 		select {
@@ -36,7 +36,7 @@ func (t *trial) watch(ctx context.Context, phase string) error {
 			if err := t.history.Err(); err != nil {
 				return fmt.Errorf("record the run in %s: %w", t.opt.Out, err)
 			}
-			if err := t.lookAtNodes(died); err != nil {
+			if err := t.lookAtNodes(); err != nil {
 				return err
 			}
 		case <-window.C:
@@ -64,7 +64,7 @@ func badShare(iv loadgen.Interval) float64 {
 }
 
 // lookAtNodes finds nodes that died though no fault asked for it.
-func (t *trial) lookAtNodes(died map[string]bool) error {
+func (t *trial) lookAtNodes() error {
 	if !t.acting.TryLock() {
 		return nil // a fault is being injected or undone
 	}
@@ -72,19 +72,46 @@ func (t *trial) lookAtNodes(died map[string]bool) error {
 	want := t.effect().Nodes
 	for _, n := range t.d.Nodes() {
 		s, err := t.d.State(n.ID)
-		if err != nil || s != fixtures.Dead || died[n.ID] || want[n.ID] == fixtures.Dead {
+		if err != nil || s != fixtures.Dead || want[n.ID] == fixtures.Dead {
 			continue
 		}
-		died[n.ID] = true
-		t.event(history.Event{
-			Kind: NodeDied, Subject: n.ID, Parts: []string{n.ID},
-			Detail: "the process ended and no fault asked for it; see its log",
-		})
-		if len(died) > t.spec.Stop.UnaskedDeaths {
+		if t.died(n.ID) > t.spec.Stop.UnaskedDeaths {
 			return stopped("node %s died and no fault asked for it (stop.unasked_deaths); see logs/t%03d/%s.log", n.ID, t.n, n.ID)
 		}
 	}
 	return nil
+}
+
+// died records that a node died by itself and says how many have. Backends
+// that see it themselves report it with what the node said last; then nothing
+// is added to that.
+func (t *trial) died(node string) int {
+	t.mu.Lock()
+	reported, seen := t.dead[node]
+	if !seen {
+		t.dead[node] = false // looked at once more: the backend's own report may be under way
+	}
+	n := len(t.dead)
+	t.mu.Unlock()
+	if seen && reported {
+		return n
+	}
+	if !seen {
+		return 0
+	}
+	t.event(history.Event{
+		Kind: NodeDied, Subject: node, Parts: []string{node},
+		Detail: "the process ended and no fault asked for it; see its log",
+	})
+	t.reported(node)
+	return n
+}
+
+// reported notes that the record has a node's death.
+func (t *trial) reported(node string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dead[node] = true
 }
 
 // steadyTracker keeps which windows of the load held the hypothesis.

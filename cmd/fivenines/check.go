@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fivenines/fivenines/scenarios"
+)
+
+func init() { commands = append(commands, checkCommand) }
+
+func checkCommand() *cobra.Command {
+	var schema bool
+	cmd := &cobra.Command{
+		Use:   "check FILE...",
+		Short: "Validate scenario and topology files",
+		Example: `  fivenines check my-scenario.yaml my-topology.yaml
+  fivenines check --schema > scenario.schema.json`,
+		RunE: func(cmd *cobra.Command, files []string) error {
+			if schema {
+				_, err := cmd.OutOrStdout().Write(scenarios.Schema())
+				return err
+			}
+			if len(files) == 0 {
+				return usageError("check needs at least one file")
+			}
+			var errs []error
+			for _, f := range files {
+				what, err := check(f)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, %s\n", f, what)
+			}
+			if len(errs) > 0 {
+				return &exitError{exitUsage, errors.Join(errs...)}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of scenario files, for editors")
+	return cmd
+}
+
+// check says what a good file is, or what is wrong with a bad one.
+func check(file string) (string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	if scenarios.IsTopology(data) {
+		t, err := scenarios.LoadTopology(file)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("topology %s: %d regions, %d nodes, %d shards", t.Name, len(t.Regions), len(t.Nodes()), t.Shards), nil
+	}
+	s, err := scenarios.Load(file)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("scenario %s: %d faults, %d objectives", s.Name, len(s.Faults), len(s.Objectives)), nil
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fivenines/fivenines/scenarios"
+)
+
+func init() { commands = append(commands, doctorCommand) }
+
+// finding is one thing that doctor looked at.
+type finding struct {
+	What   string `json:"what"`
+	OK     bool   `json:"ok"`
+	Needed bool   `json:"needed"` // by the process backend; else for later or for others
+	Found  string `json:"found"`
+	Advice string `json:"advice,omitempty"`
+}
+
+func doctorCommand() *cobra.Command {
+	var asJSON bool
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what this machine can run, and what is missing",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			raiseFileLimit()
+			fs := examine(cmd.Context(), dir)
+			if asJSON {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				if err := e.Encode(fs); err != nil {
+					return runError(err)
+				}
+			} else if err := printFindings(cmd, fs); err != nil {
+				return runError(err)
+			}
+			if slices.ContainsFunc(fs, func(f finding) bool { return f.Needed && !f.OK }) {
+				return runError(fmt.Errorf("this machine lacks what the process backend needs; see above"))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&dir, "dir", ".", "folder whose disk is looked at: where runs will lie")
+	return cmd
+}
+
+func printFindings(cmd *cobra.Command, fs []finding) error {
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "machine\t\t%s\n", scenarios.Machine())
+	for _, f := range fs {
+		mark := "ok"
+		switch {
+		case !f.OK && f.Needed:
+			mark = "MISSING"
+		case !f.OK:
+			mark = "no"
+		}
+		text := f.Found
+		if !f.OK && f.Advice != "" {
+			text += "; " + f.Advice
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", f.What, mark, text)
+	}
+	return w.Flush()
+}
+
+// examine looks at everything.
+func examine(ctx context.Context, dir string) []finding {
+	return []finding{
+		cores(),
+		memory(),
+		loopback(),
+		openFiles(),
+		diskSpace(dir),
+		syncTime(dir),
+		docker(ctx),
+		netem(),
+	}
+}
+
+func cores() finding {
+	n := runtime.NumCPU()
+	return finding{
+		What: "cores", OK: n >= 2, Needed: true, Found: fmt.Sprint(n),
+		Advice: "nodes and load share them; two carry the default load",
+	}
+}
+
+func memory() finding {
+	var kb int64
+	if b, err := os.ReadFile("/proc/meminfo"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); n == 1 {
+				break
+			}
+		}
+	}
+	return finding{
+		What: "memory available", OK: kb == 0 || kb > 3e6, Needed: true, Found: fmt.Sprintf("%.1f GB", float64(kb)/1e6),
+		Advice: "eight nodes with 50,000 sessions want 3 GB; --sessions asks for fewer",
+	}
+}
+
+// loopback says whether addresses beside 127.0.0.1 can be listened on: nodes
+// have one each.
+func loopback() finding {
+	f := finding{What: "loopback 127.0.0.0/8", Needed: true, Advice: "on macOS: sudo ifconfig lo0 alias 127.1.2.3"}
+	l, err := net.Listen("tcp", "127.1.2.3:0")
+	if err != nil {
+		f.Found = err.Error()
+		return f
+	}
+	_ = l.Close()
+	f.OK, f.Found = true, "every address can be listened on"
+	return f
+}
+
+func openFiles() finding {
+	n := fileLimit()
+	return finding{
+		What: "open files", OK: n == 0 || n >= 8192, Needed: true, Found: fmt.Sprint(n),
+		Advice: "raise it with ulimit -n 65536",
+	}
+}
+
+func diskSpace(dir string) finding {
+	f := finding{What: "disk space", Needed: true, Advice: "a run with the default load takes up to 2 GB while it lasts"}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		f.Found = fmt.Sprintf("%s: %v", dir, err)
+		return f
+	}
+	free := float64(st.Bavail) * float64(st.Bsize)
+	f.OK, f.Found = free > 4e9, fmt.Sprintf("%.1f GB free in %s", free/1e9, dir)
+	return f
+}
+
+// syncTime measures what an acknowledged write waits for.
+func syncTime(dir string) finding {
+	f := finding{What: "disk sync", Needed: true, Advice: "writes wait for it; use a folder on a faster disk"}
+	file, err := os.CreateTemp(dir, ".fivenines-doctor-*")
+	if err != nil {
+		f.Found = err.Error()
+		return f
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	var took []time.Duration
+	for range 20 {
+		start := time.Now()
+		if _, err = file.Write(make([]byte, 4096)); err == nil {
+			err = file.Sync()
+		}
+		if err != nil {
+			f.Found = err.Error()
+			return f
+		}
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	median, worst := took[len(took)/2], took[len(took)-1]
+	f.OK = median < 20*time.Millisecond
+	f.Found = fmt.Sprintf("%v median, %v worst of %d, in %s", median.Round(10*time.Microsecond), worst.Round(10*time.Microsecond), len(took), filepath.Clean(dir))
+	return f
+}
+
+func docker(ctx context.Context) finding {
+	f := finding{What: "docker", Advice: "only the container backend needs it"}
+	addr := strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://")
+	if addr == "" {
+		addr = "/var/run/docker.sock"
+	}
+	if strings.Contains(addr, "://") {
+		f.Found = "DOCKER_HOST is " + addr + ", which is not looked at"
+		return f
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", addr)
+	if err != nil {
+		f.Found = err.Error()
+		return f
+	}
+	_ = conn.Close()
+	f.OK, f.Found = true, "reachable at "+addr
+	return f
+}
+
+// netem says whether the kernel can delay packets by itself.
+func netem() finding {
+	f := finding{What: "kernel netem", Advice: "only packet-level faults of the container backend need it"}
+	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		f.Found = "not a Linux kernel"
+		return f
+	}
+	release := strings.TrimSpace(string(b))
+	if _, err := os.Stat("/sys/module/sch_netem"); err == nil {
+		f.OK, f.Found = true, "loaded"
+		return f
+	}
+	for _, list := range []string{"modules.dep", "modules.builtin"} {
+		mods, err := os.ReadFile(filepath.Join("/lib/modules", release, list))
+		if err == nil && strings.Contains(string(mods), "sch_netem") {
+			f.OK, f.Found = true, "available as a module"
+			return f
+		}
+	}
+	f.Found = "this kernel has no sch_netem"
+	return f
+}

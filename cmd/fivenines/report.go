@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fivenines/fivenines/reports"
+	"github.com/fivenines/fivenines/scenarios"
+	"github.com/fivenines/fivenines/slo"
+)
+
+func init() { commands = append(commands, reportCommand) }
+
+var formats = map[string]struct {
+	file  string
+	write func(io.Writer, *slo.Result) error
+}{
+	"html":     {"report.html", reports.WriteHTML},
+	"json":     {"result.json", reports.WriteJSON},
+	"junit":    {"junit.xml", reports.WriteJUnit},
+	"markdown": {"report.md", reports.WriteMarkdown},
+}
+
+func reportCommand() *cobra.Command {
+	var want []string
+	var out string
+	cmd := &cobra.Command{
+		Use:   "report RUN",
+		Short: "Write a stored run's result as HTML, JSON, JUnit or Markdown",
+		Example: `  fivenines report runs/20260102T150405Z-region-loss --format html,markdown
+  fivenines report RUN --format markdown --out - >> "$GITHUB_STEP_SUMMARY"`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, f := range want {
+				if _, ok := formats[f]; !ok {
+					return usageError("no format is called %q; there are %s", f, strings.Join(slices.Sorted(maps.Keys(formats)), ", "))
+				}
+			}
+			if out == "-" && len(want) != 1 {
+				return usageError("--out - takes one format, not %d", len(want))
+			}
+			res, err := storedResult(args[0])
+			if err != nil {
+				return runError(err)
+			}
+			dir := out
+			if dir == "" {
+				dir = args[0]
+			}
+			for _, f := range want {
+				if out == "-" {
+					if err := formats[f].write(cmd.OutOrStdout(), res); err != nil {
+						return runError(err)
+					}
+					continue
+				}
+				path := filepath.Join(dir, formats[f].file)
+				if err := writeReport(path, res, formats[f].write); err != nil {
+					return runError(err)
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), path)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringSliceVar(&want, "format", []string{"html"}, "html, json, junit, markdown")
+	cmd.Flags().StringVar(&out, "out", "", "folder to write to, or - for standard output (default the run's folder)")
+	return cmd
+}
+
+// storedResult is the run's result.json, or, where the run did not get so far,
+// what its record says.
+func storedResult(dir string) (*slo.Result, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "result.json"))
+	if err != nil {
+		return scenarios.Analyze(dir)
+	}
+	res := &slo.Result{}
+	if err := json.Unmarshal(b, res); err != nil {
+		return nil, fmt.Errorf("%s is damaged (%w); fivenines analyze --write %s makes it anew", filepath.Join(dir, "result.json"), err, dir)
+	}
+	return res, nil
+}
+
+func writeReport(path string, res *slo.Result, write func(io.Writer, *slo.Result) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := write(f, res); err != nil {
+		_ = f.Close()
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return f.Close()
+}

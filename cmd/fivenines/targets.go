@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/fixtures/process"
+	"github.com/fivenines/fivenines/reference/target"
+)
+
+// backends and targets by the names that flags give them. This is where the
+// harness meets what implements its interfaces.
+var (
+	backends = map[string]func() (fixtures.Backend, error){
+		"process": func() (fixtures.Backend, error) { return process.New(process.Options{}), nil },
+	}
+	targets = map[string]func() (fixtures.Target, error){
+		"reference": func() (fixtures.Target, error) {
+			// A node of the platform is this very program, started as
+			// "fivenines node".
+			self, err := os.Executable()
+			if err != nil {
+				return nil, fmt.Errorf("find the program that nodes are started from: %w", err)
+			}
+			return target.New(self), nil
+		},
+	}
+)
+
+func backendNamed(name string) (fixtures.Backend, error) { return named("backend", name, backends) }
+func targetNamed(name string) (fixtures.Target, error)   { return named("target", name, targets) }
+
+func named[T any](what, name string, all map[string]func() (T, error)) (T, error) {
+	if mk, ok := all[name]; ok {
+		return mk()
+	}
+	var none T
+	return none, usageError("no %s is called %q; there is %s", what, name, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+}
