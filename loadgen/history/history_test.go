@@ -1,10 +1,7 @@
 package history
 
 import (
-	"context"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -120,20 +117,23 @@ func opsOf(t testing.TB, r *Run, trial int) []Op {
 	return ops
 }
 
-func TestSmoke(t *testing.T) {
-	rng := newRand(1)
-	a, b := randomOps(rng, 30000), randomOps(rng, 10)
-	dir := record(t, smallSegments(), a, b)
-	r, err := Open(dir)
-	require.NoError(t, err)
-	require.False(t, r.Truncated)
-	require.Equal(t, a, opsOf(t, r, 1))
-	require.Equal(t, b, opsOf(t, r, 2))
-	require.NoError(t, r.ExportParquet(context.Background(), filepath.Join(dir, OperationsFile)))
-	require.NoError(t, os.RemoveAll(filepath.Join(dir, SegmentsDir)))
-	r, err = Open(dir)
-	require.NoError(t, err)
-	require.False(t, r.Truncated)
-	require.Equal(t, a, opsOf(t, r, 1))
-	require.Equal(t, b, opsOf(t, r, 2))
+// loadLike is n operations as a real load records them: close in time, mostly
+// ok, of few distinct values.
+func loadLike(n int) []Op {
+	rng := newRand(5)
+	ops := make([]Op, n)
+	for i := range ops {
+		at := time.Duration(i) * 10 * time.Microsecond
+		o := Op{
+			Intended: at, Start: at + time.Duration(rng.IntN(100_000)), Session: rng.Uint64N(50_000), Seq: 1 + rng.Uint32N(30),
+			Writer: uint16(rng.UintN(64)), Client: uint16(rng.UintN(64)), Partition: uint16(rng.UintN(12)), Node: uint8(rng.UintN(3)),
+			Kind: Read, Outcome: OK, Class: Follower,
+		}
+		o.End = o.Start + time.Duration(3_000_000+rng.IntN(3_000_000))
+		if rng.IntN(4) == 0 {
+			o.Kind, o.TTL, o.Writer = Update, 300_000, o.Client
+		}
+		ops[i] = o
+	}
+	return ops
 }

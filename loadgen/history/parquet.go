@@ -2,13 +2,14 @@ package history
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -73,18 +74,19 @@ func (m *Manifest) row(trial int, o *Op, r *row) {
 	}
 }
 
-func (r *row) op(b bounds) (Op, error) {
+// op decodes and checks.
+func (r *row) op(b bounds, o *Op) error {
 	kind, err1 := valueOf("kind", kindNames, r.Kind)
 	outcome, err2 := valueOf("outcome", outcomeNames, r.Outcome)
 	class, err3 := valueOf("class", classNames, r.Class)
 	cause, err4 := valueOf("cause", causeNames, r.Cause)
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		return Op{}, err
+		return err
 	}
 	if max(r.Writer, r.Client, r.Partition) > 1<<16-1 || max(r.RegionIndex, r.NodeIndex, r.Retries) > 1<<8-1 {
-		return Op{}, errors.New("a number is out of its range")
+		return errors.New("a number is out of its range")
 	}
-	o := Op{
+	*o = Op{
 		Intended:  time.Duration(r.Intended),
 		Start:     time.Duration(r.Start),
 		End:       time.Duration(r.End),
@@ -105,19 +107,40 @@ func (r *row) op(b bounds) (Op, error) {
 		Exists:    r.Exists,
 		Corrupt:   r.Corrupt,
 	}
-	if err := b.check(&o); err != nil {
-		return Op{}, invalid(&o, err)
+	if err := b.check(o); err != nil {
+		return invalid(o, err)
 	}
-	return o, nil
+	return nil
 }
 
-// Keys of the file's metadata, and its schema.
+// Keys of the file's metadata. Parquet's footer has no checksum, so the record
+// is described twice: what it must hold, and a checksum of that.
 const (
 	parquetSchema = "fivenines-operations/v1"
-	keySchema     = "fivenines.schema"
-	keyTrials     = "fivenines.trials"
-	keyTruncated  = "fivenines.truncated"
+	keyRecord     = "fivenines.record"
+	keyCheck      = "fivenines.record.crc32c"
 )
+
+// parquetRecord says what the file holds, so that a reader can tell whether it
+// found all of it.
+type parquetRecord struct {
+	Schema    string         `json:"schema"`
+	Truncated bool           `json:"truncated"`
+	Trials    []parquetTrial `json:"trials"`
+}
+
+type parquetTrial struct {
+	Ops   uint64 `json:"operations"`
+	Check uint32 `json:"crc32c"` // of the operations as segments encode them
+}
+
+func (t *parquetTrial) add(o *Op) {
+	var b [recordSize]byte
+	t.Ops++
+	t.Check = crc32.Update(t.Check, castagnoli, appendRecord(b[:0], o))
+}
+
+func checkOf(s string) string { return fmt.Sprintf("%08x", crc32.Checksum([]byte(s), castagnoli)) }
 
 const (
 	rowBatch    = 1024
@@ -144,10 +167,8 @@ func (r *Run) exportParquet(ctx context.Context, w io.Writer) error {
 	pw := parquet.NewGenericWriter[row](w,
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}),
 		parquet.MaxRowsPerRowGroup(rowGroupMax),
-		parquet.KeyValueMetadata(keySchema, parquetSchema),
-		parquet.KeyValueMetadata(keyTrials, strconv.Itoa(trials)),
-		parquet.KeyValueMetadata(keyTruncated, strconv.FormatBool(r.Truncated)),
 		parquet.CreatedBy("fivenines", r.Manifest.Version, ""))
+	about := parquetRecord{Schema: parquetSchema, Truncated: r.Truncated, Trials: make([]parquetTrial, trials)}
 	rows := make([]row, 0, rowBatch)
 	flush := func() error {
 		if err := ctx.Err(); err != nil {
@@ -159,6 +180,7 @@ func (r *Run) exportParquet(ctx context.Context, w io.Writer) error {
 	}
 	for trial := 1; trial <= trials; trial++ {
 		err := r.Ops(trial, func(o *Op) error {
+			about.Trials[trial-1].add(o)
 			rows = rows[:len(rows)+1]
 			r.Manifest.row(trial, o, &rows[len(rows)-1])
 			if len(rows) == cap(rows) {
@@ -177,144 +199,162 @@ func (r *Run) exportParquet(ctx context.Context, w io.Writer) error {
 			return err
 		}
 	}
+	text, err := json.Marshal(about)
+	if err != nil {
+		return err
+	}
+	pw.SetKeyValueMetadata(keyRecord, string(text))
+	pw.SetKeyValueMetadata(keyCheck, checkOf(string(text)))
 	return pw.Close()
 }
 
-// parquetFile opens operations.parquet, which stands in for the segments. It is
-// nil in a run that ended before its first trial and so has neither.
-func (r *Run) parquetFile() (*os.File, *parquet.File, error) {
+// parquetRun is operations.parquet standing in for the segments.
+type parquetRun struct {
+	parquetRecord
+	f *os.File
+	p *parquet.File
+}
+
+func (p *parquetRun) Close() error { return p.f.Close() }
+
+// openParquet returns nil for a run that ended before its first trial and so
+// has neither segments nor an export.
+func (r *Run) openParquet() (*parquetRun, error) {
 	path := filepath.Join(r.Dir, OperationsFile)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(r.Dir, SegmentsDir)); err == nil {
-			return nil, nil, nil
+			return nil, nil
 		}
-		return nil, nil, fmt.Errorf("%s has neither %s nor %s: the operations are gone; restore one from a copy or run again", r.Dir, SegmentsDir, OperationsFile)
+		return nil, fmt.Errorf("%s has neither %s nor %s: the operations are gone; restore one from a copy or run again", r.Dir, SegmentsDir, OperationsFile)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("open the run's operations: %w", err)
+		return nil, fmt.Errorf("open the run's operations: %w", err)
 	}
-	pf, err := openParquet(f)
-	if err != nil {
+	p := &parquetRun{f: f}
+	if err := p.open(); err != nil {
 		f.Close()
-		return nil, nil, fmt.Errorf("%s: %w; restore the file from a copy or run again", path, err)
+		return nil, fmt.Errorf("%s: %w; restore the file from a copy or run again", path, err)
 	}
-	return f, pf, nil
+	return p, nil
 }
 
-func openParquet(f *os.File) (pf *parquet.File, err error) {
+func (p *parquetRun) open() (err error) {
 	defer parquetPanic(&err)
-	st, err := f.Stat()
+	st, err := p.f.Stat()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	pf, err = parquet.OpenFile(f, st.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	p.p, err = parquet.OpenFile(p.f, st.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return nil, fmt.Errorf("it is no parquet file: %w", err)
+		return fmt.Errorf("it is no parquet file: %w", err)
 	}
-	if s, _ := pf.Lookup(keySchema); s != parquetSchema {
-		return nil, fmt.Errorf("its schema %q is not %s", s, parquetSchema)
+	text, ok := p.p.Lookup(keyRecord)
+	if !ok {
+		return fmt.Errorf("it was not written by fivenines (no %s in its metadata)", keyRecord)
 	}
-	if want := parquet.SchemaOf(row{}); !parquet.EqualNodes(pf.Schema(), want) {
-		return nil, fmt.Errorf("its columns are not those of %s", parquetSchema)
+	if check, _ := p.p.Lookup(keyCheck); check != checkOf(text) {
+		return errors.New("it is damaged: its metadata does not match its checksum")
 	}
-	return pf, nil
+	if err := json.Unmarshal([]byte(text), &p.parquetRecord); err != nil {
+		return fmt.Errorf("it is damaged: %s: %w", keyRecord, err)
+	}
+	if p.Schema != parquetSchema {
+		return fmt.Errorf("its schema %q is not %s, which this program reads", p.Schema, parquetSchema)
+	}
+	if !parquet.EqualNodes(p.p.Schema(), parquet.SchemaOf(row{})) {
+		return fmt.Errorf("its columns are not those of %s", parquetSchema)
+	}
+	return nil
 }
 
 // parquetPanic makes an error of a panic: the library panics on some damaged files.
 func parquetPanic(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("the file is damaged: %v", p)
+		*err = fmt.Errorf("it is damaged: %v", p)
 	}
 }
 
 func (r *Run) parquetTrials() (int, error) {
-	f, pf, err := r.parquetFile()
-	if f == nil {
+	p, err := r.openParquet()
+	if p == nil {
 		return 0, err
 	}
-	defer f.Close()
-	s, _ := pf.Lookup(keyTrials)
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("%s: %s is %q and no number of trials", f.Name(), keyTrials, s)
-	}
-	return n, nil
+	defer p.Close()
+	return len(p.Trials), nil
 }
 
 // parquetCutOff says whether the segments were cut off when they were exported.
 func (r *Run) parquetCutOff() (bool, error) {
-	f, pf, err := r.parquetFile()
-	if f == nil {
+	p, err := r.openParquet()
+	if p == nil {
 		return false, err
 	}
-	defer f.Close()
-	s, _ := pf.Lookup(keyTruncated)
-	return s != "false", nil
+	defer p.Close()
+	return p.Truncated, nil
 }
 
 func (r *Run) parquetOps(trial int, fn func(*Op) error) error {
-	f, pf, err := r.parquetFile()
-	if f == nil {
+	p, err := r.openParquet()
+	if p == nil {
 		return err
 	}
-	defer f.Close()
+	defer p.Close()
+	if trial < 1 || trial > len(p.Trials) {
+		return nil
+	}
+	var stop error // fn's, which is not wrapped
+	var got parquetTrial
 	rows := make([]row, rowBatch)
-	for i, g := range pf.RowGroups() {
-		done, err := readGroup(g, trial, r.Manifest.bounds(), rows, fn)
-		var stop *stopped
-		if errors.As(err, &stop) {
-			return stop.err
+	for _, g := range p.p.RowGroups() {
+		err = readGroup(g, trial, rows, func(row *row, o *Op) error {
+			if err := row.op(r.Manifest.bounds(), o); err != nil {
+				return err
+			}
+			got.add(o)
+			stop = fn(o)
+			return stop
+		})
+		if stop != nil {
+			return stop
 		}
 		if err != nil {
-			return fmt.Errorf("%s: row group %d: %w; restore the file from a copy or run again", f.Name(), i, err)
+			break
 		}
-		if done {
-			return nil
-		}
+	}
+	if want := p.Trials[trial-1]; err == nil && got != want {
+		err = fmt.Errorf("it is damaged: trial %d has %d operations and checksum %08x, not %d and %08x", trial, got.Ops, got.Check, want.Ops, want.Check)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w; restore the file from a copy or run again", p.f.Name(), err)
 	}
 	return nil
 }
 
-// stopped carries the error of the caller's function past our own wrapping.
-type stopped struct{ err error }
-
-func (s *stopped) Error() string { return s.err.Error() }
-
-// readGroup passes a row group of the trial to fn; done means that it is of a later one.
-func readGroup(g parquet.RowGroup, trial int, b bounds, rows []row, fn func(*Op) error) (done bool, err error) {
-	// fn's panics are its own.
-	guarded := func(pr *parquet.GenericReader[row]) (n int, err error) {
+// readGroup passes the rows of a row group to fn, if it is of the trial.
+func readGroup(g parquet.RowGroup, trial int, rows []row, fn func(*row, *Op) error) error {
+	pr := parquet.NewGenericRowGroupReader[row](g)
+	defer pr.Close()
+	read := func() (n int, err error) { // fn's panics are its own
 		defer parquetPanic(&err)
 		return pr.Read(rows)
 	}
-	pr := parquet.NewGenericRowGroupReader[row](g)
-	defer pr.Close()
-	left := g.NumRows()
-	for left > 0 {
-		n, err := guarded(pr)
+	var o Op
+	for {
+		n, err := read()
 		for i := range rows[:n] {
 			if rows[i].Trial != int32(trial) {
-				return int(rows[i].Trial) > trial, nil
+				return nil
 			}
-			o, err := rows[i].op(b)
-			if err != nil {
-				return false, err
-			}
-			if err := fn(&o); err != nil {
-				return false, &stopped{err}
+			if err := fn(&rows[i], &o); err != nil {
+				return err
 			}
 		}
-		left -= int64(n)
 		if err == io.EOF || err == nil && n == 0 {
-			break
+			return nil
 		}
 		if err != nil {
-			return false, err
+			return err
 		}
 	}
-	if left != 0 {
-		return false, fmt.Errorf("%d rows are missing", left)
-	}
-	return false, nil
 }

@@ -114,19 +114,20 @@ func (r *Run) cutOff(id segmentID) (bool, error) {
 type decoder struct {
 	bounds bounds
 	fn     func(*Op) error
+	op     Op
 }
 
 func (d *decoder) block(s *scanner, off int64, b block) error {
 	for i := 0; i < len(b.payload); i += recordSize {
-		var op Op
-		err := decodeRecord((*[recordSize]byte)(b.payload[i:]), &op)
+		op := &d.op
+		err := decodeRecord((*[recordSize]byte)(b.payload[i:]), op)
 		if err == nil {
-			err = d.bounds.check(&op)
+			err = d.bounds.check(op)
 		}
 		if err != nil {
-			return s.damage(off+blockHeaderSize+int64(i), "%v", invalid(&op, err))
+			return s.damage(off+blockHeaderSize+int64(i), "%v", invalid(op, err))
 		}
-		if err := d.fn(&op); err != nil {
+		if err := d.fn(op); err != nil {
 			return err
 		}
 	}
