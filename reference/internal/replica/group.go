@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -127,7 +128,8 @@ type Group struct {
 	now          time.Duration
 	booted       time.Duration
 	heard        time.Duration // when the leader was last heard, or when it was lost
-	campaigned   time.Duration
+	retryAt      time.Duration
+	rand         *rand.Rand
 	ticks        int
 	sawLeader    bool
 	leader       uint64
@@ -155,7 +157,8 @@ func New(cfg Config, st disk.GroupState, now time.Duration) (*Group, error) {
 	if cfg.Logf == nil {
 		cfg.Logf = func(string, ...any) {}
 	}
-	g := &Group{cfg: cfg, log: raft.NewMemoryStorage(), now: now, booted: now, heard: now, snapSent: map[uint64]time.Duration{}}
+	g := &Group{cfg: cfg, log: raft.NewMemoryStorage(), now: now, booted: now, heard: now, snapSent: map[uint64]time.Duration{},
+		rand: rand.New(rand.NewPCG(uint64(cfg.Seed), cfg.ID<<32|uint64(cfg.Group)))}
 	fresh := st.Snapshot == nil && len(st.Entries) == 0 && raft.IsEmptyHardState(st.HardState)
 	switch {
 	case st.Snapshot != nil:
@@ -221,11 +224,15 @@ func (g *Group) quarantined() bool {
 func (g *Group) Tick(now time.Duration) {
 	g.now = now
 	g.ticks++
-	g.rn.Tick()
 	if g.state == raft.StateLeader {
+		g.rn.Tick()
 		g.round()
 		return
 	}
+	// Raft's own election timer draws from a global random source: it would make
+	// replicas campaign that must not, at instants that no seed repeats. Only the
+	// count of ticks since the leader was heard goes on, for the votes' lease.
+	g.rn.TickQuiesced()
 	g.maybeCampaign()
 }
 
@@ -240,21 +247,16 @@ func (g *Group) maybeCampaign() {
 	if !g.sawLeader {
 		wait += time.Duration(g.cfg.Rank) * t.Election() / 2
 	}
-	if g.now-g.heard < wait || g.now-g.campaigned < g.retryAfter() || g.quarantined() || !g.mayCampaign() {
+	if g.now-g.heard < wait || g.now < g.retryAt || g.quarantined() || !g.mayCampaign() {
 		return
 	}
-	g.campaigned = g.now
+	// Retries are spread, or replicas that split a vote would go on splitting it.
+	g.retryAt = g.now + t.RetryCampaign + time.Duration(g.rand.Int64N(int64(2*t.RetryCampaign)))
 	if err := g.rn.Campaign(); err != nil {
 		g.cfg.Logf("group %d: campaign: %v", g.cfg.Group, err)
 		return
 	}
 	g.event(Event{Kind: "campaign", Term: g.term, Detail: fmt.Sprintf("no leader heard for %v", g.now-g.heard)})
-}
-
-// retryAfter spreads the retries of different replicas.
-func (g *Group) retryAfter() time.Duration {
-	spread := time.Duration((g.cfg.ID*2654435761+uint64(g.ticks)*40503)%8) * g.cfg.Timing.Tick
-	return g.cfg.Timing.RetryCampaign + spread
 }
 
 func (g *Group) mayCampaign() bool {
@@ -269,6 +271,8 @@ func (g *Group) Step(now time.Duration, m *raftpb.Message) {
 		if g.quarantined() {
 			return
 		}
+		// Whoever asks now gets the time that a vote takes.
+		g.retryAt = max(g.retryAt, now+g.cfg.Timing.RetryCampaign/2)
 	case raftpb.MsgApp, raftpb.MsgHeartbeat, raftpb.MsgSnap:
 		if m.GetTerm() >= g.term {
 			g.heard = now
@@ -332,26 +336,9 @@ func (g *Group) Stored(now time.Duration, s *Storage) ([]*raftpb.Message, error)
 			}
 			continue
 		}
-		if g.suppressed(m) {
-			continue
-		}
 		out = append(out, m)
 	}
 	return out, nil
-}
-
-// suppressed messages never leave: raft's own randomised election timer also
-// runs, and must not campaign where the rules forbid it. A pre-candidate whose
-// requests are not sent changes nobody's state, and no term.
-func (g *Group) suppressed(m *raftpb.Message) bool {
-	switch m.GetType() {
-	case raftpb.MsgPreVote, raftpb.MsgVote:
-		if string(m.GetContext()) == "CampaignTransfer" {
-			return false
-		}
-		return g.quarantined() || !g.mayCampaign() || g.campaigned == 0 || g.now-g.campaigned > 2*g.cfg.Timing.Election()
-	}
-	return false
 }
 
 // Ready returns what there is to do, false if nothing.
@@ -388,9 +375,7 @@ func (g *Group) Ready(now time.Duration) (Output, bool, error) {
 				g.snapSent[m.GetTo()] = g.now
 				out.Messages = append(out.Messages, m)
 			default:
-				if !g.suppressed(m) {
-					out.Messages = append(out.Messages, m)
-				}
+				out.Messages = append(out.Messages, m)
 			}
 		}
 		if !again {

@@ -180,4 +180,3 @@ func command(sp **sim, d *datadriven.TestData) (string, error) {
 	}
 	return "", nil
 }
-
