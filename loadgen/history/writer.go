@@ -425,8 +425,9 @@ func (w *Writer) writeBlocks(b batch) (saved int, err error) {
 			}
 			continue
 		}
-		if err := w.append(rest[:size]); err != nil {
-			return saved, err
+		if n, err := w.append(rest[:size]); err != nil {
+			// All blocks but the last are full: those that fit can be read.
+			return saved + n/(blockHeaderSize+maxBlock)*blockOps, err
 		}
 		saved += ops
 		w.written += uint64(ops)
@@ -435,13 +436,13 @@ func (w *Writer) writeBlocks(b batch) (saved int, err error) {
 	return saved, nil
 }
 
-func (w *Writer) append(b []byte) error {
+func (w *Writer) append(b []byte) (int, error) {
 	n, err := w.file.Write(b)
 	w.size += int64(n)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", w.id.name(), err)
+		return n, fmt.Errorf("write %s: %w", w.id.name(), err)
 	}
-	return nil
+	return n, nil
 }
 
 func (w *Writer) begin(id segmentID, first uint64) error {
@@ -453,7 +454,8 @@ func (w *Writer) begin(id segmentID, first uint64) error {
 		return fmt.Errorf("make %s: %w", id.name(), err)
 	}
 	w.file, w.id, w.size, w.written = f, id, 0, first
-	return w.append(appendHeader(nil, id, first))
+	_, err = w.append(appendHeader(nil, id, first))
+	return err
 }
 
 // end marks the segment as complete and closes it.
