@@ -1,6 +1,14 @@
 package slo
 
-import "time"
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Names of the objectives that a scenario may declare, with the measure that
 // each one bounds (strictly below the maximum for durations, at most for counts).
@@ -21,6 +29,57 @@ const (
 	MinorityAckWrite = "minority-ack-write" // count: writes that a cut-off side acknowledged after it lost its quorum (plus the lease)
 )
 
+// unit of an objective's measure.
+type unit string
+
+const (
+	seconds unit = "s"
+	count   unit = "count"
+	share   unit = "share"
+)
+
+// group of an objective: it decides which problems of a run take its value away.
+type group uint8
+
+const (
+	safety  group = iota // a violation is one, however the run went
+	timing               // means nothing without a proved fault in a healthy system
+	service              // means nothing if the generator was late
+)
+
+type row struct {
+	name  string
+	unit  unit
+	group group
+}
+
+// rows are all objectives, in the order of the verdict's table.
+var rows = []row{
+	{Failover, seconds, timing},
+	{SessionLoss, count, safety},
+	{LostWrites, count, safety},
+	{Regressed, count, safety},
+	{StaleReads, count, safety},
+	{Expiry, count, safety},
+	{Linearizability, count, safety},
+	{MinorityAckWrite, count, safety},
+	{RPO, seconds, safety},
+	{RTO, seconds, timing},
+	{MTTD, seconds, timing},
+	{MTTR, seconds, timing},
+	{Availability, share, service},
+	{Capacity, share, service},
+}
+
+// Names lists all objectives, in the order of the verdict's table.
+func Names() []string {
+	var ns []string
+	for _, r := range rows {
+		ns = append(ns, r.name)
+	}
+	return ns
+}
+
 // Target is one declared objective: the measure must stay below Max (durations,
 // in seconds), at most at Max (counts), or at least at Min (shares).
 type Target struct {
@@ -29,35 +88,154 @@ type Target struct {
 	Min  *float64
 }
 
+var targetText = regexp.MustCompile(`^(<=|<|>=|>|=)?\s*([0-9]*\.?[0-9]+)\s*(%|[a-z]+)?$`)
+
+var timeUnits = map[string]float64{"ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600}
+
+// ParseTarget reads an objective as scenario files write it: "< 5 s" for a
+// duration, "0" or "<= 3" for a count, ">= 99.9 %" for a share.
+func ParseTarget(name, expr string) (Target, error) {
+	i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
+	if i < 0 {
+		return Target{}, fmt.Errorf("no objective is called %q; there are %s", name, strings.Join(Names(), ", "))
+	}
+	want := map[unit]string{
+		seconds: `a bound on a duration, such as "< 5 s"`,
+		count:   `a bound on a count, such as "0" or "<= 3"`,
+		share:   `a least share, such as ">= 99.9 %"`,
+	}[rows[i].unit]
+	bad := fmt.Errorf("objective %s: %q is not %s", name, expr, want)
+	m := targetText.FindStringSubmatch(strings.TrimSpace(expr))
+	if m == nil {
+		return Target{}, bad
+	}
+	v, err := strconv.ParseFloat(m[2], 64)
+	if err != nil || math.IsInf(v, 0) {
+		return Target{}, bad
+	}
+	op, suffix := m[1], m[3]
+	t := Target{Name: name}
+	switch rows[i].unit {
+	case seconds:
+		scale, ok := timeUnits[suffix]
+		if op != "<" && op != "" || !ok || v <= 0 {
+			return Target{}, bad
+		}
+		v *= scale
+		t.Max = &v
+	case count:
+		if op != "<=" && op != "=" && op != "" || suffix != "" || v != math.Trunc(v) || op == "=" && v != 0 {
+			return Target{}, bad
+		}
+		t.Max = &v
+	case share:
+		if suffix == "%" {
+			v /= 100
+		} else if suffix != "" {
+			return Target{}, bad
+		}
+		if op != ">=" && op != "" || v > 1 {
+			return Target{}, bad
+		}
+		t.Min = &v
+	}
+	return t, nil
+}
+
+// String is the target as a person reads it; ParseTarget reads it back.
+func (t Target) String() string {
+	i := slices.IndexFunc(rows, func(r row) bool { return r.name == t.Name })
+	switch {
+	case i >= 0 && rows[i].unit == seconds && t.Max != nil:
+		return "< " + number(*t.Max) + " s"
+	case t.Max != nil && *t.Max == 0:
+		return "0"
+	case t.Max != nil:
+		return "<= " + number(*t.Max)
+	case t.Min != nil:
+		return ">= " + number(*t.Min*100) + " %"
+	}
+	return ""
+}
+
+// number is v without the noise of binary fractions.
+func number(v float64) string {
+	return strconv.FormatFloat(math.Round(v*1e9)/1e9, 'f', -1, 64)
+}
+
 // Config is everything beside the history that decides a verdict. It comes
 // from the run's spec.yaml.
 type Config struct {
 	Objectives []Target
 	// Deadline after which an operation is bad.
-	Deadline time.Duration
+	Deadline time.Duration // 0: the manifest's, else 1 s
 	// Hold without a bad operation after which an outage is over.
-	Hold time.Duration // 5 s
+	Hold time.Duration // 0: 5 s
 	// ExpiryGrace after a session's time within which it must be gone.
 	ExpiryGrace time.Duration
 	// Steady is the hypothesis whose return ends the recovery (RTO).
 	Steady Steady
 	// Valid bounds what makes a run inconclusive.
 	Valid Validity
-	// Checker bounds.
-	LinearizableTimeout time.Duration
+	// LinearizableTimeout bounds the check of all contested sessions of a trial.
+	LinearizableTimeout time.Duration // 0: 20 s
 }
 
 // Steady is the steady-state hypothesis over windows of Window.
 type Steady struct {
-	Window   time.Duration
-	Success  float64       // share of good operations
+	Window   time.Duration // 0: 1 s
+	Success  float64       // share of good operations; 0: 0.999
 	ReadP99  time.Duration // 0: not bounded
 	WriteP99 time.Duration // 0: not bounded; of the surviving quorum's round trip
 }
 
 // Validity bounds outside of which nothing is concluded.
 type Validity struct {
-	MaxLagP999  time.Duration // the generator's schedule lag
-	MinAchieved float64       // share of the target rate served before the fault
-	MaxUnsent   float64       // share of intended operations never sent
+	MaxLagP999  time.Duration // the generator's schedule lag; 0: 100 ms
+	MinAchieved float64       // share of the target rate served before the fault; 0: 0.95
+	MaxUnsent   float64       // share of intended operations never sent before the fault; 0: 0.01
+}
+
+// withDefaults fills in what the caller left open.
+func (c Config) withDefaults(manifestDeadline time.Duration) Config {
+	def := func(d *time.Duration, or ...time.Duration) {
+		for _, v := range or {
+			if *d <= 0 {
+				*d = v
+			}
+		}
+	}
+	deff := func(f *float64, or float64) {
+		if *f <= 0 {
+			*f = or
+		}
+	}
+	def(&c.Deadline, manifestDeadline, time.Second)
+	def(&c.Hold, 5*time.Second)
+	def(&c.Steady.Window, time.Second)
+	deff(&c.Steady.Success, 0.999)
+	def(&c.Valid.MaxLagP999, 100*time.Millisecond)
+	deff(&c.Valid.MinAchieved, 0.95)
+	deff(&c.Valid.MaxUnsent, 0.01)
+	def(&c.LinearizableTimeout, 20*time.Second)
+	return c
+}
+
+func (c Config) validate() error {
+	seen := map[string]bool{}
+	for _, t := range c.Objectives {
+		i := slices.IndexFunc(rows, func(r row) bool { return r.name == t.Name })
+		switch {
+		case i < 0:
+			return fmt.Errorf("no objective is called %q; there are %s", t.Name, strings.Join(Names(), ", "))
+		case seen[t.Name]:
+			return fmt.Errorf("objective %s is declared twice", t.Name)
+		case rows[i].unit == share && t.Min == nil:
+			return fmt.Errorf("objective %s has no least share", t.Name)
+		case rows[i].unit != share && t.Max == nil:
+			return fmt.Errorf("objective %s has no bound", t.Name)
+		}
+		seen[t.Name] = true
+	}
+	return nil
 }

@@ -80,6 +80,25 @@ type FaultRecord struct {
 	ProvedS  *Value  `json:"proved_s"`
 	UndoneS  *Value  `json:"undone_s"`
 	Evidence string  `json:"evidence,omitempty"`
+
+	// What this fault cost, where a trial has several. Undo is the outage that
+	// giving the parts back caused.
+	Failover     *Outage `json:"failover_s"`
+	Undo         *Outage `json:"undo_failover_s"`
+	TimeToDetect *Value  `json:"time_to_detect_s"`
+	DetectedBy   string  `json:"detected_by,omitempty"` // the event, or the first bad operation
+	RTO          *Value  `json:"rto_s"`
+	RPO          *Value  `json:"rpo_s"`
+	// MinorityWrites are the writes that witnesses of a region that the fault
+	// cut off tried after it had lost its quorum (plus the lease), and those
+	// of them that were acknowledged.
+	MinorityWrites *Acknowledged `json:"minority_writes,omitempty"`
+}
+
+// Acknowledged is how many of the attempts were acknowledged.
+type Acknowledged struct {
+	Attempts     int `json:"attempts"`
+	Acknowledged int `json:"acknowledged"`
 }
 
 // Value is a measured number with its bounds where they are known.
@@ -124,18 +143,28 @@ type Measures struct {
 	PhantomReads     int     `json:"phantom_reads"`     // a state nobody wrote, or one promised not applied
 	CorruptReads     int     `json:"corrupt_reads"`     // checksum or identity wrong
 	LateWrites       int     `json:"late_writes"`       // unknown writes that took effect after a later acknowledged one: legal, shown
-	ExpiryViolations int     `json:"expiry_violations"` // early, late or resurrected
-	Linearizable     string  `json:"linearizable"`      // yes, no, unknown
+	ExpiryViolations int     `json:"expiry_violations"` // sessions that expired early, expired late or were resurrected
+	ExpiredEarly     int     `json:"expired_early"`
+	ExpiredLate      int     `json:"expired_late"`
+	Resurrected      int     `json:"resurrected"`
+	Recreated        int     `json:"recreated_sessions"` // of the lost: made again in silence
+	Linearizable     string  `json:"linearizable"`       // yes, no, unknown
 	LinearizableOps  int     `json:"linearizable_ops"`
+	Histories        int     `json:"linearizable_histories"`         // contested sessions checked
+	NotLinearizable  int     `json:"linearizable_histories_no"`      // of them, not linearizable
+	Undecided        int     `json:"linearizable_histories_unknown"` // of them, given up
+	MinorityAcks     int     `json:"minority_acknowledged_writes"`
 	Unread           int     `json:"unread_sessions"` // read-back got no answer: nothing is claimed of them
 	Failover         *Outage `json:"failover_s"`
 	TimeToDetect     *Value  `json:"time_to_detect_s"`
 	RTO              *Value  `json:"rto_s"`
+	TimeToRecover    *Value  `json:"time_to_recover_s"` // from detection to the steady state (MTTR: its mean)
 	RPO              *Value  `json:"rpo_s"`
 	Unavailable      *Value  `json:"unavailable_s"`
 	Availability     *Value  `json:"availability"` // good over intended operations
 	SliceAvail       *Value  `json:"availability_slices"`
 	SessionAvail     *Value  `json:"availability_sessions"`
+	Capacity         *Value  `json:"capacity"` // served in time over the target rate, before the fault
 	// Phases splits the outage from the platform's events, seconds from asked:
 	// detected, elected, promoted, first ok write, last partition back.
 	Phases map[string]float64 `json:"phases,omitempty"`

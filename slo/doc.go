@@ -1,0 +1,42 @@
+// Package slo turns the record of a run into measures and a verdict: history
+// in, verdict out. [Analyze] is a pure function of the recorded run and a
+// [Config]; the same run gives the same bytes. It reads nothing else, so that
+// a stored run can be judged again.
+//
+// DESIGN section 5 defines the measures. Where it leaves a choice, this is
+// what was chosen:
+//
+//   - Load phases are the spans between load-started and load-stopped. Only
+//     operations intended inside one count as load: filling and read-back do
+//     not. Availability, failover and recovery are follower clients' alone.
+//   - An outage begins at the intended start of the first bad operation that
+//     ended after the fault was asked and was intended at most 5 s before, and
+//     ends with the completion of the first good write after which no bad
+//     operation is intended for the hold. It is censored, and its value a lower
+//     bound, if there was no such write, or if the load stopped before the hold
+//     was over. An outage never spans a pause of the load.
+//   - The undoing of a fault is a second instant of its own: an outage that
+//     begins after it is attributed to it. The larger one of all counts for
+//     the objective, and each is shown.
+//   - A partition without a bad operation had no outage. With a proved fault
+//     and operations on every partition, no outage at all is a failover time of 0.
+//   - The resolution of an outage is the mean gap between follower operations
+//     of its partition: what lies between two operations nobody saw.
+//   - RTO is counted in windows of the hypothesis' length that begin at the
+//     instant asked, to the end of the load phase; its lower bound is one window less.
+//   - Time to detect ends with the first suspected or detected event that names
+//     a part of the fault, if no event named that part in the 30 s before it;
+//     else with the end of the first bad operation: when a client knew.
+//   - RPO follows DESIGN; where a trial has several faults, each lost write
+//     counts for the fault that was asked nearest to its acknowledgement.
+//   - Capacity and the validity bounds look at the load before the first fault,
+//     less its last deadline, in which operations are still in flight.
+//   - Lost, regressed, stale, expired: see [github.com/fivenines/fivenines/slo/checker].
+//
+// A row is never met by default. What a row needs and did not get (read-backs,
+// reads, a proved fault, witnesses, enough operations) makes it inconclusive,
+// and its evidence says so. Problems of the whole run (generator behind, not
+// finished, cut-off record) take every met row away; they leave a missed row
+// of safety missed, since a lost write is a lost write, and make missed rows of
+// timing inconclusive where they could have caused them.
+package slo

@@ -1,0 +1,182 @@
+package slo
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fivenines/fivenines/loadgen/history"
+)
+
+// problem is why nothing can be concluded: no row is met beside one, and a
+// missed row of the groups named is not missed either, since the problem may
+// be the reason.
+type problem struct {
+	text   string
+	spoils []group
+}
+
+var (
+	spoilsTiming  = []group{timing}
+	spoilsMeasure = []group{timing, service}
+	spoilsAll     = []group{safety, timing, service}
+)
+
+// checkWhole looks whether the run is all there.
+func (a *analysis) checkWhole() {
+	finished, why := false, ""
+	for _, e := range a.rec.events {
+		switch e.Kind {
+		case history.RunFinished:
+			finished = true
+		case history.Stopped:
+			why = e.Detail
+		}
+	}
+	if !finished {
+		a.problems = append(a.problems, problem{text: "the run did not finish" + prefixed(": ", why)})
+	}
+	if a.rec.truncated {
+		a.problems = append(a.problems, problem{text: "the record was cut off, as by a crash"})
+	}
+	if got, want := a.startedTrials(), a.rec.manifest.Trials; got < want {
+		a.problems = append(a.problems, problem{text: fmt.Sprintf("%d of %d trials were run", got, want)})
+	}
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+func (t *trial) problem(spoils []group, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if t.manifest.Trials > 1 {
+		text = fmt.Sprintf("trial %d: %s", t.n, text)
+	}
+	t.problems = append(t.problems, problem{text, spoils})
+}
+
+// checkValid looks for what makes a trial say nothing.
+func (t *trial) checkValid() {
+	v := &t.cfg.Valid
+	b := &t.load
+	if t.safety.broken != "" {
+		t.problem(spoilsAll, "the record contradicts itself (%s): a fault of the recorder", t.safety.broken)
+	}
+	if t.lag != nil && *t.lag > millis(v.MaxLagP999) {
+		t.problem(spoilsMeasure, "the generator fell behind its schedule by %s ms (99.9th percentile), more than %v", number(*t.lag), v.MaxLagP999)
+	}
+	switch {
+	case len(t.loads) == 0:
+		t.problem(spoilsTiming, "there was no load")
+		return
+	case b.intended == 0:
+		t.problem(spoilsTiming, "there was no load before the fault")
+	default:
+		if share := float64(b.unsent) / float64(b.intended); share > v.MaxUnsent {
+			t.problem(spoilsTiming, "%.2f %% of the operations before the fault were never sent, more than %s %%", 100*share, number(100*v.MaxUnsent))
+		}
+		if c := t.m.Capacity; c != nil && c.Value < v.MinAchieved {
+			t.problem(spoilsTiming, "%.1f %% of the target rate was served before the fault, less than %s %%", 100*c.Value, number(100*v.MinAchieved))
+		}
+		if why := t.steadyBefore(); why != "" {
+			t.problem(spoilsTiming, "the steady state did not hold before the fault: %s", why)
+		}
+	}
+	for _, f := range t.faults {
+		switch {
+		case f.unproved != "":
+			t.problem(spoilsTiming, "%s is not proved: %s", f.text, f.unproved)
+		case f.proved == nil:
+			t.problem(spoilsTiming, "%s is not proved: nothing was seen of it", f.text)
+		}
+	}
+}
+
+// needs lists, for a row, what a trial did not give; nil if it gave all.
+func (t *trial) needs(name string) []string {
+	var lacks []string
+	lack := func(yes bool, format string, args ...any) {
+		if yes {
+			lacks = append(lacks, fmt.Sprintf(format, args...))
+		}
+	}
+	s := &t.safety
+	noFault := len(t.faults) == 0
+	switch name {
+	case Failover:
+		lack(noFault, "no fault was injected")
+		lack(len(t.outages.unobserved) > 0, "no operation after the fault on %d partitions (%s)", len(t.outages.unobserved), list(t.outages.unobserved))
+		for i, f := range t.faults {
+			lack(f.failover == nil, "there was no load after fault %d was asked", i+1)
+		}
+		lack(slices.ContainsFunc(t.outages.all, func(o Outage) bool { return o.Censored }),
+			"an outage was not seen to end for %v before the load stopped: its length is a lower bound", t.cfg.Hold)
+	case SessionLoss, LostWrites, Regressed, RPO:
+		lack(s.sessions == 0, "no session was acknowledged as created")
+		lack(s.readBack == 0, "no session was read back")
+		lack(s.unread > 0, "%d sessions got no answer in a read-back", s.unread)
+		lack(!noFault && t.lastPhase() != "after-undo" && s.readBack > 0, "no read-back after the fault was undone")
+	case StaleReads:
+		lack(s.observed == 0, "no read got an answer")
+	case Expiry:
+		lack(s.expired == 0, "no session was looked at after its time")
+	case Linearizability:
+		lack(t.contested.histories == 0, "there was no session with several writers")
+		lack(t.contested.unknown > 0, "the checker gave up on %d of %d histories", t.contested.unknown, t.contested.histories)
+	case MinorityAckWrite:
+		tried := false
+		for _, f := range t.faults {
+			tried = tried || f.minority != nil && f.minority.Attempts > 0
+		}
+		lack(!tried, "no witness tried a write in a region that was proved to be cut off for longer than %v", minorityLease)
+	case RTO:
+		lack(noFault, "no fault was injected")
+		for _, f := range t.faults {
+			lack(f.recovered == nil, "the steady state was not back when the load stopped")
+		}
+	case MTTD:
+		lack(noFault, "no fault was injected")
+		for _, f := range t.faults {
+			lack(f.detected == nil, "nothing noticed %s", f.text)
+		}
+	case MTTR:
+		lack(noFault, "no fault was injected")
+		for _, f := range t.faults {
+			lack(f.detected == nil, "nothing noticed %s", f.text)
+			lack(f.recovered == nil, "the steady state was not back when the load stopped")
+		}
+	case Availability:
+		lack(t.service.intended == 0, "there was no load")
+	case Capacity:
+		lack(t.m.Capacity == nil, "there was no load before the fault, or no target rate")
+	}
+	if t.manifest.Trials > 1 {
+		for i := range lacks {
+			lacks[i] = fmt.Sprintf("trial %d: %s", t.n, lacks[i])
+		}
+	}
+	return lacks
+}
+
+func (t *trial) lastPhase() string {
+	if len(t.phases) == 0 {
+		return ""
+	}
+	return t.phases[len(t.phases)-1].Name
+}
+
+func list(ns []int) string {
+	var s []string
+	for i, n := range ns {
+		if i == 8 {
+			s = append(s, "...")
+			break
+		}
+		s = append(s, fmt.Sprint(n))
+	}
+	return strings.Join(s, ", ")
+}
