@@ -51,7 +51,7 @@ func Run(ctx context.Context, spec *Spec, opt Options) (*slo.Result, error) {
 	for n := 1; n <= r.spec.Trials && err == nil; n++ {
 		err = r.trial(ctx, n)
 	}
-	return r.finish(err)
+	return r.finish(ctx, err)
 }
 
 // trial is one bring-up, load, fault and read-back.
@@ -60,7 +60,7 @@ func (r *run) trial(ctx context.Context, n int) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.close()) }() // all undone, all stopped, whatever happens below
+	defer func() { err = unclean(err, t.close()) }() // all undone, all stopped, whatever happens below
 	ctx, stop := context.WithTimeoutCause(ctx, time.Duration(r.spec.Stop.MaxDuration),
 		stopped("the trial took longer than stop.max_duration (%v)", r.spec.Stop.MaxDuration))
 	defer stop()
@@ -178,32 +178,36 @@ func (t *trial) underLoad(ctx context.Context, phase string, d time.Duration, be
 }
 
 // finish closes the record, judges it and writes the reports.
-func (r *run) finish(err error) (*slo.Result, error) {
+func (r *run) finish(ctx context.Context, err error) (*slo.Result, error) {
+	err, left := uncleaned(err)
 	var stop *stopError
 	switch {
-	case err == nil:
+	case err == nil && left == nil:
 		r.event(history.Event{Kind: history.RunFinished})
-	case errors.Is(err, context.Canceled):
+	case err == nil:
+		r.event(history.Event{Kind: history.Stopped, Detail: left.Error()})
+	case ctx.Err() != nil:
 		err = ErrInterrupted
 		r.event(history.Event{Kind: history.Stopped, Detail: "interrupted"})
 	case errors.As(err, &stop):
-		r.event(history.Event{Kind: history.Stopped, Detail: stop.Error()})
-		err = withoutStop(err)
+		err = nil // the scenario's own condition: no failure of the run
+		r.event(history.Event{Kind: history.Stopped, Detail: stop.why})
 	default:
 		r.event(history.Event{Kind: history.Stopped, Detail: err.Error()})
 	}
+	err = errors.Join(err, left)
 	if cerr := r.close(); err == nil {
 		err = cerr
 	}
 	if !r.loaded {
 		return nil, err // nothing was asked of the system: nothing to judge
 	}
-	res, aerr := Analyze(r.opt.Out)
-	if aerr != nil {
-		return nil, errors.Join(err, aerr)
+	res, jerr := Analyze(r.opt.Out)
+	if jerr == nil {
+		jerr = WriteReports(r.opt.Out, res)
 	}
-	if werr := WriteReports(r.opt.Out, res); werr != nil {
-		return res, errors.Join(err, werr)
+	if err == nil { // else that is what has to be told
+		err = jerr
 	}
 	return res, err
 }

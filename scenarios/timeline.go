@@ -354,19 +354,3 @@ func mayGoOn(ctx context.Context, early error) bool {
 	var stop *stopError
 	return ctx.Err() == nil && (early == nil || errors.As(early, &stop))
 }
-
-// withoutStop is what is left of an error that a stop condition is part of.
-func withoutStop(err error) error {
-	var rest []string
-	for _, line := range strings.Split(err.Error(), "\n") {
-		var stop *stopError
-		if errors.As(err, &stop) && line == stop.Error() {
-			continue
-		}
-		rest = append(rest, line)
-	}
-	if len(rest) == 0 {
-		return nil
-	}
-	return errors.New(strings.Join(rest, "\n"))
-}

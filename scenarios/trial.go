@@ -41,6 +41,27 @@ func stopped(format string, args ...any) *stopError {
 	return &stopError{fmt.Sprintf(format, args...)}
 }
 
+// uncleanError is a trial, failed or not, that did not undo or stop everything.
+type uncleanError struct{ why, left error }
+
+func (e *uncleanError) Error() string { return errors.Join(e.why, e.left).Error() }
+
+func unclean(why, left error) error {
+	if left == nil {
+		return why
+	}
+	return &uncleanError{why, left}
+}
+
+// uncleaned takes apart what unclean joined.
+func uncleaned(err error) (why, left error) {
+	var u *uncleanError
+	if errors.As(err, &u) {
+		return u.why, u.left
+	}
+	return err, nil
+}
+
 // group runs functions and waits for them.
 type group = sync.WaitGroup
 

@@ -37,7 +37,7 @@ func newProgress(w io.Writer, quiet, plain bool) (p scenarios.Progress, done fun
 	case plain || !terminal(w):
 		return &plainProgress{w: w}, func() {}
 	}
-	l := &liveProgress{bars: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(200*time.Millisecond))}
+	l := newLive(w)
 	return l, l.done
 }
 
@@ -171,6 +171,12 @@ type liveProgress struct {
 	moved   sync.WaitGroup
 	text    atomic.Value // string: the latest sample
 	repeats repeats
+}
+
+func newLive(w io.Writer) *liveProgress {
+	l := &liveProgress{bars: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(200*time.Millisecond))}
+	l.text.Store("")
+	return l
 }
 
 func (l *liveProgress) Phase(ph scenarios.Phase) {

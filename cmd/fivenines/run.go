@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -191,7 +190,7 @@ func (f *runFlags) runOne(cmd *cobra.Command, name string, spec *scenarios.Spec,
 	}
 	switch {
 	case err != nil:
-		if res != nil || !errors.Is(err, context.Canceled) {
+		if res != nil {
 			fmt.Fprintln(w, "to run it again:", again)
 		}
 		return runError(err)
