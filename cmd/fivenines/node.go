@@ -2,8 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -29,14 +27,14 @@ func nodeCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			b, err := os.ReadFile(file)
 			if err != nil {
-				return usageError{fmt.Errorf("node: %w", err)}
+				return usageError("node: %w", err)
 			}
 			var cfg reference.Config
 			if err := json.Unmarshal(b, &cfg); err != nil {
-				return usageError{fmt.Errorf("node: %s: %w", file, err)}
+				return usageError("node: %s: %w", file, err)
 			}
 			if cfg.Mutant != "" && !broken {
-				return usageError{errors.New("node: the configuration asks for the mutant " + cfg.Mutant + ", which loses data on purpose: say --i-know-this-is-broken if you mean it")}
+				return usageError("node: the configuration asks for the mutant %s, which loses data on purpose: say --i-know-this-is-broken if you mean it", cfg.Mutant)
 			}
 			level := slog.LevelInfo
 			if verbose {
@@ -48,7 +46,10 @@ func nodeCommand() *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
-			return reference.RunNode(ctx, cfg, log)
+			if err := reference.RunNode(ctx, cfg, log); err != nil {
+				return runError(err)
+			}
+			return nil
 		},
 	}
 	c.Flags().StringVar(&file, "config", "", "configuration of the node (JSON)")

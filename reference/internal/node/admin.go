@@ -103,7 +103,11 @@ func (n *Node) notReady(now time.Duration) string {
 		if g.shard != nil && g.g.IsLeader() && (!g.g.Serving() || g.g.LeaseUntil() <= now) {
 			return fmt.Sprintf("shard %d is led here without a lease yet", g.shard.index)
 		}
-		if !slices.Contains(g.g.Members(), cluster.RaftID(n.self.Index, n.generation)) {
+		members := g.g.Members()
+		if g.shard != nil {
+			members = g.g.Voters()
+		}
+		if !slices.Contains(members, cluster.RaftID(n.self.Index, n.generation)) {
 			return fmt.Sprintf("not yet a member of group %d", g.id)
 		}
 	}

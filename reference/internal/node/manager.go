@@ -217,7 +217,8 @@ func (m *manager) propose(now time.Duration, c cluster.Command) {
 
 // outcome is an applied meta command.
 func (m *manager) outcome(o cluster.Outcome) {
-	if !o.Applied {
+	// Everybody applies it, also again after a restart: its proposer tells.
+	if !o.Applied || o.Command.From != m.n.boot {
 		return
 	}
 	switch o.Command.Kind {

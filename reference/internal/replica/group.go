@@ -41,12 +41,12 @@ type Timing struct {
 	ElectionTicks int           // 20: election timeout 1 s
 	RoundEvery    int           // ticks between lease rounds, 2
 	Margin        time.Duration // for clock drift, 100 ms
-	RetryCampaign time.Duration // a campaign over a long round trip needs time: 600 ms
+	RetryCampaign time.Duration // a campaign over a long round trip needs time: 500 ms
 }
 
 // DefaultTiming suits round trips up to 300 ms.
 func DefaultTiming() Timing {
-	return Timing{Tick: 50 * time.Millisecond, ElectionTicks: 20, RoundEvery: 2, Margin: 100 * time.Millisecond, RetryCampaign: 600 * time.Millisecond}
+	return Timing{Tick: 50 * time.Millisecond, ElectionTicks: 20, RoundEvery: 2, Margin: 100 * time.Millisecond, RetryCampaign: 500 * time.Millisecond}
 }
 
 // Election is the election timeout.
@@ -240,7 +240,9 @@ func (g *Group) Tick(now time.Duration) {
 // since at most one replica a region is Active and the others are Passive.
 func (g *Group) maybeCampaign() {
 	t := g.cfg.Timing
-	wait := t.Election() + t.Tick
+	// Voters that are farther from the lost leader heard it later than we did:
+	// asked too early they would not answer, and a campaign would be wasted.
+	wait := t.Election() + 3*t.Tick
 	if g.cfg.Mode == Passive {
 		wait = 2 * t.Election()
 	}
@@ -251,7 +253,7 @@ func (g *Group) maybeCampaign() {
 		return
 	}
 	// Retries are spread, or replicas that split a vote would go on splitting it.
-	g.retryAt = g.now + t.RetryCampaign + time.Duration(g.rand.Int64N(int64(2*t.RetryCampaign)))
+	g.retryAt = g.now + t.RetryCampaign + time.Duration(g.rand.Int64N(int64(t.RetryCampaign)))
 	if err := g.rn.Campaign(); err != nil {
 		g.cfg.Logf("group %d: campaign: %v", g.cfg.Group, err)
 		return
