@@ -388,6 +388,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte("name: &a [*a]\n<<: *a\n"))
 	f.Add([]byte("name: !!binary x\nfaults: [{fault: \"a(b=c\"}]\n"))
+	f.Add([]byte("name: 0\nobjectives: {}\nfaults: []\n"))
 	f.Add([]byte("? [a, b]\n: c\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Decode("f.yaml", data)

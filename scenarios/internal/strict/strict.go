@@ -308,6 +308,10 @@ func (d *decoder) mapping(field string, n ast.Node, v reflect.Value, depth int) 
 		d.value(at, p.Value, e, depth+1)
 		m.SetMapIndex(reflect.ValueOf(name), e)
 	}
+	if m.Len() == 0 {
+		v.SetZero() // as a file that leaves it out
+		return
+	}
 	v.Set(m)
 }
 
