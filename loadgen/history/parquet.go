@@ -1,7 +1,9 @@
 package history
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -113,34 +116,28 @@ func (r *row) op(b bounds, o *Op) error {
 	return nil
 }
 
-// Keys of the file's metadata. Parquet's footer has no checksum, so the record
-// is described twice: what it must hold, and a checksum of that.
+// Keys of the file's metadata.
 const (
 	parquetSchema = "fivenines-operations/v1"
 	keyRecord     = "fivenines.record"
-	keyCheck      = "fivenines.record.crc32c"
+	keyCheck      = "fivenines.check"
 )
 
-// parquetRecord says what the file holds, so that a reader can tell whether it
-// found all of it.
+// parquetRecord says what the file holds.
 type parquetRecord struct {
-	Schema    string         `json:"schema"`
-	Truncated bool           `json:"truncated"`
-	Trials    []parquetTrial `json:"trials"`
+	Schema    string   `json:"schema"`
+	Truncated bool     `json:"truncated"`
+	Trials    []uint64 `json:"trials"` // operations of each
 }
 
-type parquetTrial struct {
-	Ops   uint64 `json:"operations"`
-	Check uint32 `json:"crc32c"` // of the operations as segments encode them
-}
-
-func (t *parquetTrial) add(o *Op) {
-	var b [recordSize]byte
-	t.Ops++
-	t.Check = crc32.Update(t.Check, castagnoli, appendRecord(b[:0], o))
-}
-
-func checkOf(s string) string { return fmt.Sprintf("%08x", crc32.Checksum([]byte(s), castagnoli)) }
+// Parquet has checksums for its pages and none for its footer, and a damaged
+// footer can send a reader anywhere. So the file carries a checksum of itself:
+// of all its bytes, with checkBlank in the place of the eight digits.
+const (
+	checkMark  = "fivenines-crc32c:"
+	checkBlank = "00000000"
+	maxFooter  = 64 << 20
+)
 
 const (
 	rowBatch    = 1024
@@ -152,23 +149,44 @@ const (
 // segments. Memory is bounded by one row group. path is replaced once the file
 // is complete, and not touched before.
 func (r *Run) ExportParquet(ctx context.Context, path string) error {
-	err := writeWhole(path, func(f *os.File) error { return r.exportParquet(ctx, f) })
+	trials, err := r.Trials()
+	if err == nil {
+		err = r.writeParquet(ctx, path, trials, r.Ops)
+	}
 	if err != nil {
 		return fmt.Errorf("export the operations to %s: %w", path, err)
 	}
 	return nil
 }
 
-func (r *Run) exportParquet(ctx context.Context, w io.Writer) error {
-	trials, err := r.Trials()
-	if err != nil {
+// opsFunc is Run.Ops.
+type opsFunc func(trial int, fn func(*Op) error) error
+
+func (r *Run) writeParquet(ctx context.Context, path string, trials int, ops opsFunc) error {
+	return writeWhole(path, func(f *os.File) error {
+		sum := crc32.New(castagnoli)
+		if err := r.writeRows(ctx, io.MultiWriter(f, sum), trials, ops); err != nil {
+			return err
+		}
+		size, err := f.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		at, err := findCheck(f, size)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt(fmt.Appendf(nil, "%08x", sum.Sum32()), at)
 		return err
-	}
+	})
+}
+
+func (r *Run) writeRows(ctx context.Context, w io.Writer, trials int, ops opsFunc) error {
 	pw := parquet.NewGenericWriter[row](w,
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}),
 		parquet.MaxRowsPerRowGroup(rowGroupMax),
 		parquet.CreatedBy("fivenines", r.Manifest.Version, ""))
-	about := parquetRecord{Schema: parquetSchema, Truncated: r.Truncated, Trials: make([]parquetTrial, trials)}
+	about := parquetRecord{Schema: parquetSchema, Truncated: r.Truncated, Trials: make([]uint64, trials)}
 	rows := make([]row, 0, rowBatch)
 	flush := func() error {
 		if err := ctx.Err(); err != nil {
@@ -179,8 +197,8 @@ func (r *Run) exportParquet(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	for trial := 1; trial <= trials; trial++ {
-		err := r.Ops(trial, func(o *Op) error {
-			about.Trials[trial-1].add(o)
+		err := ops(trial, func(o *Op) error {
+			about.Trials[trial-1]++
 			rows = rows[:len(rows)+1]
 			r.Manifest.row(trial, o, &rows[len(rows)-1])
 			if len(rows) == cap(rows) {
@@ -204,7 +222,7 @@ func (r *Run) exportParquet(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	pw.SetKeyValueMetadata(keyRecord, string(text))
-	pw.SetKeyValueMetadata(keyCheck, checkOf(string(text)))
+	pw.SetKeyValueMetadata(keyCheck, checkMark+checkBlank)
 	return pw.Close()
 }
 
@@ -245,19 +263,16 @@ func (p *parquetRun) open() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := verifyCheck(p.f, st.Size()); err != nil {
+		return err
+	}
 	p.p, err = parquet.OpenFile(p.f, st.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return fmt.Errorf("it is no parquet file: %w", err)
+		return err
 	}
-	text, ok := p.p.Lookup(keyRecord)
-	if !ok {
-		return fmt.Errorf("it was not written by fivenines (no %s in its metadata)", keyRecord)
-	}
-	if check, _ := p.p.Lookup(keyCheck); check != checkOf(text) {
-		return errors.New("it is damaged: its metadata does not match its checksum")
-	}
+	text, _ := p.p.Lookup(keyRecord)
 	if err := json.Unmarshal([]byte(text), &p.parquetRecord); err != nil {
-		return fmt.Errorf("it is damaged: %s: %w", keyRecord, err)
+		return fmt.Errorf("metadata %s: %w", keyRecord, err)
 	}
 	if p.Schema != parquetSchema {
 		return fmt.Errorf("its schema %q is not %s, which this program reads", p.Schema, parquetSchema)
@@ -266,6 +281,58 @@ func (p *parquetRun) open() (err error) {
 		return fmt.Errorf("its columns are not those of %s", parquetSchema)
 	}
 	return nil
+}
+
+// verifyCheck says whether the file is the one that was exported.
+func verifyCheck(f io.ReaderAt, size int64) error {
+	at, err := findCheck(f, size)
+	if err != nil {
+		return err
+	}
+	said := make([]byte, len(checkBlank))
+	if _, err := f.ReadAt(said, at); err != nil {
+		return err
+	}
+	sum := crc32.New(castagnoli)
+	rest := at + int64(len(said))
+	for _, part := range []io.Reader{
+		io.NewSectionReader(f, 0, at),
+		strings.NewReader(checkBlank),
+		io.NewSectionReader(f, rest, size-rest),
+	} {
+		if _, err := io.Copy(sum, part); err != nil {
+			return err
+		}
+	}
+	if got := fmt.Sprintf("%08x", sum.Sum32()); got != string(said) {
+		return fmt.Errorf("it is damaged: its checksum is %s and not %s", got, said)
+	}
+	return nil
+}
+
+// findCheck returns where the digits of the file's checksum stand.
+func findCheck(f io.ReaderAt, size int64) (int64, error) {
+	tail := make([]byte, 8) // the footer's length and Parquet's magic
+	end := size - int64(len(tail))
+	if end < 4 {
+		return 0, fmt.Errorf("it has %d bytes and is no parquet file", size)
+	}
+	if _, err := f.ReadAt(tail, end); err != nil {
+		return 0, err
+	}
+	length := int64(binary.LittleEndian.Uint32(tail))
+	if string(tail[4:]) != "PAR1" || length > min(maxFooter, end-4) {
+		return 0, errors.New("it is no parquet file, or its end is damaged")
+	}
+	footer := make([]byte, length)
+	if _, err := f.ReadAt(footer, end-length); err != nil {
+		return 0, err
+	}
+	i := bytes.Index(footer, []byte(checkMark))
+	if i < 0 || i != bytes.LastIndex(footer, []byte(checkMark)) || i+len(checkMark)+len(checkBlank) > len(footer) {
+		return 0, errors.New("fivenines did not write it, or its end is damaged (no checksum)")
+	}
+	return end - length + int64(i+len(checkMark)), nil
 }
 
 // parquetPanic makes an error of a panic: the library panics on some damaged files.
@@ -304,14 +371,14 @@ func (r *Run) parquetOps(trial int, fn func(*Op) error) error {
 		return nil
 	}
 	var stop error // fn's, which is not wrapped
-	var got parquetTrial
+	var got uint64
 	rows := make([]row, rowBatch)
 	for _, g := range p.p.RowGroups() {
 		err = readGroup(g, trial, rows, func(row *row, o *Op) error {
 			if err := row.op(r.Manifest.bounds(), o); err != nil {
 				return err
 			}
-			got.add(o)
+			got++
 			stop = fn(o)
 			return stop
 		})
@@ -323,7 +390,7 @@ func (r *Run) parquetOps(trial int, fn func(*Op) error) error {
 		}
 	}
 	if want := p.Trials[trial-1]; err == nil && got != want {
-		err = fmt.Errorf("it is damaged: trial %d has %d operations and checksum %08x, not %d and %08x", trial, got.Ops, got.Check, want.Ops, want.Check)
+		err = fmt.Errorf("trial %d has %d operations and not %d", trial, got, want)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w; restore the file from a copy or run again", p.f.Name(), err)

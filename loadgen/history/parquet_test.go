@@ -3,6 +3,8 @@ package history
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"testing"
@@ -177,8 +179,7 @@ func TestParquetThatIsNotOurs(t *testing.T) {
 	}
 }
 
-// Parquet protects only its pages with checksums. Whatever is flipped or cut
-// off anywhere else, the operations are the right ones or there is an error.
+// Whatever is flipped or cut off, anywhere, is found before anything is read.
 func TestDamagedParquet(t *testing.T) {
 	rng := newRand(2)
 	trials := [][]Op{randomOps(rng, 40), randomOps(rng, 30)}
@@ -186,35 +187,76 @@ func TestDamagedParquet(t *testing.T) {
 	path := filepath.Join(dir, OperationsFile)
 	whole, err := os.ReadFile(path)
 	require.NoError(t, err)
-	want, _, err := readAll(dir)
+	got, _, err := readAll(dir)
 	require.NoError(t, err)
-	require.Equal(t, trials, want)
+	require.Equal(t, trials, got)
 
-	found := 0
-	check := func(b []byte, format string, args ...any) {
-		t.Helper()
+	try := func(b []byte) error {
 		require.NoError(t, os.WriteFile(path, b, 0o644))
-		got, truncated, err := readAll(dir)
-		if err != nil {
-			found++
-			require.NotContains(t, err.Error(), "\n")
-			require.Contains(t, err.Error(), path)
-			return
+		_, err := Open(dir)
+		return err
+	}
+	b := bytes.Clone(whole)
+	for at := range whole { // one bit of each byte
+		bit := byte(1) << rng.IntN(8)
+		b[at] ^= bit
+		require.Error(t, verifyCheck(bytes.NewReader(b), int64(len(b))), "byte %d", at)
+		if at%100 == 0 {
+			require.ErrorContains(t, try(b), path)
+			require.NotContains(t, try(b).Error(), "\n")
 		}
-		require.False(t, truncated)
-		require.Equal(t, trials, got, append([]any{format}, args...)...)
+		b[at] ^= bit
 	}
-	const flips = 1500
-	for range flips {
-		bit := rng.IntN(len(whole) * 8)
-		b := bytes.Clone(whole)
-		b[bit/8] ^= 1 << (bit % 8)
-		check(b, "bit %d", bit)
+	for range 100 {
+		require.ErrorContains(t, try(whole[:rng.IntN(len(whole))]), path)
 	}
-	require.Greater(t, found, flips/2)
-	for range 50 {
-		found = 0
-		check(whole[:rng.IntN(len(whole))], "cut")
-		require.Equal(t, 1, found)
+	require.ErrorContains(t, try(append(bytes.Clone(whole), 0)), path)
+	require.ErrorContains(t, try(append([]byte{0}, whole...)), path)
+	require.NoError(t, try(whole))
+}
+
+// Whoever wrote the export may have had a bug, or changed it afterwards.
+func TestParquetRowsAreCheckedAgain(t *testing.T) {
+	good := randomOp(newRand(1))
+	broken := brokenOps()
+	missing := map[string][]Op{"operation missing": {good}}
+	for name, op := range broken {
+		missing[name] = []Op{good, op}
 	}
+	dir := exported(t, []Op{good, good})
+	path := filepath.Join(dir, OperationsFile)
+	r, err := Open(dir)
+	require.NoError(t, err)
+	for name, ops := range missing {
+		forge := func(_ int, fn func(*Op) error) error {
+			for i := range ops {
+				if err := fn(&ops[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		require.NoError(t, r.writeParquet(context.Background(), path, 1, forge))
+		if name == "operation missing" {
+			b, err := os.ReadFile(path)
+			require.NoError(t, err)
+			b = bytes.Replace(b, []byte(`"trials":[1]`), []byte(`"trials":[2]`), 1)
+			require.NoError(t, os.WriteFile(path, recheck(t, b), 0o644))
+		}
+		n := 0
+		err = r.Ops(1, func(*Op) error { n++; return nil })
+		require.ErrorContains(t, err, path, name)
+		require.Equal(t, 1, n, name)
+		require.NotContains(t, err.Error(), "\n", name)
+	}
+}
+
+// recheck makes the checksum of a changed export right.
+func recheck(t *testing.T, b []byte) []byte {
+	t.Helper()
+	at, err := findCheck(bytes.NewReader(b), int64(len(b)))
+	require.NoError(t, err)
+	copy(b[at:], checkBlank)
+	copy(b[at:], fmt.Sprintf("%08x", crc32.Checksum(b, castagnoli)))
+	return b
 }
