@@ -14,7 +14,7 @@ const (
 	// silence is how long beyond its round trip a canary waits for nothing.
 	silence = 150 * time.Millisecond
 	// slack is what a busy machine may add to the proof of a fault.
-	slack = 250 * time.Millisecond
+	slack = 600 * time.Millisecond
 )
 
 // bound is the time within which a fault that cuts these links must be proved.
