@@ -75,13 +75,16 @@ func (s *Store) submit(r *request) error {
 		return err
 	case <-s.failed:
 		return s.failure
-	case <-s.stopped: // it may have been the last that was served
+	case <-s.stopped: // r may have been the last that was served
 		select {
 		case err := <-r.done:
 			return err
 		default:
-			return ErrClosed
 		}
+		if err := s.Err(); err != nil {
+			return err
+		}
+		return ErrClosed
 	}
 }
 

@@ -15,9 +15,11 @@
 //   - Load verifies everything that it returns. What it cannot trust it
 //     reports, naming the group and what it found; the node must not serve it.
 //
-// Pebble speaks of fatal errors through a logger that may not return. Here
-// Pebble runs on goroutines of the store's own, never on a caller's: a fatal
-// error ends that goroutine and every caller gets the error.
+// Pebble answers some errors with a panic and others through a logger that may
+// not return, in the middle of its locks. So Pebble runs on goroutines of the
+// store's own, never on a caller's, and does not even see a write that failed:
+// the file system under it reports the error to the store, every caller gets it
+// at once, and the goroutine is parked for the rest of the process's life.
 //
 // Power loss. SIGKILL proves nothing about fsync, since the page cache lives
 // on. With RecordSync the store keeps, in a folder beside its own, a record of

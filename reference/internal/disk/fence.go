@@ -1,8 +1,8 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -12,11 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-var errFenced = errors.New("the store has failed: nothing more is written")
-
-// fencedFS reports the first write, sync or create that fails, counts and times the
-// syncs, and, once fenced, changes nothing any more: the background work of a
-// failed Pebble must not touch files that a restarted store may own.
+// fencedFS counts and times the syncs, and ends the store at the first write,
+// sync or create that fails. From then on nobody comes through: Pebble would
+// panic on some errors and try again on others, and what is left of its
+// background must not touch files that a restarted store may own.
 type fencedFS struct {
 	vfs.FS
 	fail   func(error)
@@ -35,79 +34,86 @@ func newFencedFS(fs vfs.FS, fail func(error)) *fencedFS {
 
 func (f *fencedFS) fence() { f.fenced.Store(true) }
 
-// check turns an operation that could not be done into the store's end.
-func (f *fencedFS) check(op, name string, err error) error {
-	if err != nil && !f.fenced.Load() {
-		f.fail(fmt.Errorf("%s %s: %w", op, filepath.Base(name), err))
+// enter parks whoever wants to change something on a failed disk.
+func (f *fencedFS) enter() {
+	if f.fenced.Load() {
+		park()
 	}
-	return err
+}
+
+// leave ends the store if the operation could not be done.
+func (f *fencedFS) leave(op, name string, err error) {
+	if err != nil {
+		f.fail(fmt.Errorf("%s %s: %w", op, filepath.Base(name), err))
+		park()
+	}
 }
 
 // Unwrap implements vfs.FS.
 func (f *fencedFS) Unwrap() vfs.FS { return f.FS }
 
-// change runs an operation that alters names.
-func (f *fencedFS) change(op, name string, fn func() error) error {
-	if f.fenced.Load() {
-		return errFenced
-	}
-	return f.check(op, name, fn())
-}
+// Lock grants the lock that the store itself holds.
+func (f *fencedFS) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 func (f *fencedFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	var file vfs.File
-	err := f.change("create", name, func() (err error) { file, err = f.FS.Create(name, c); return err })
-	return f.wrap(name, file), err
+	f.enter()
+	file, err := f.FS.Create(name, c)
+	f.leave("create", name, err)
+	return f.wrap(name, file), nil
 }
 
 func (f *fencedFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	var file vfs.File
-	err := f.change("open", name, func() (err error) { file, err = f.FS.OpenReadWrite(name, c, opts...); return err })
-	return f.wrap(name, file), err
+	f.enter()
+	file, err := f.FS.OpenReadWrite(name, c, opts...)
+	f.leave("open", name, err)
+	return f.wrap(name, file), nil
 }
 
 func (f *fencedFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	var file vfs.File
-	err := f.change("reuse", newname, func() (err error) { file, err = f.FS.ReuseForWrite(oldname, newname, c); return err })
-	return f.wrap(newname, file), err
+	f.enter()
+	file, err := f.FS.ReuseForWrite(oldname, newname, c)
+	f.leave("create", newname, err)
+	return f.wrap(newname, file), nil
 }
 
 func (f *fencedFS) OpenDir(name string) (vfs.File, error) {
 	file, err := f.FS.OpenDir(name)
-	return f.wrap(name, file), err
+	if err != nil {
+		return nil, err
+	}
+	return f.wrap(name, file), nil
 }
 
 func (f *fencedFS) Link(oldname, newname string) error {
-	return f.change("link", newname, func() error { return f.FS.Link(oldname, newname) })
+	f.enter()
+	f.leave("link", newname, f.FS.Link(oldname, newname))
+	return nil
 }
 
 func (f *fencedFS) Rename(oldname, newname string) error {
-	return f.change("rename", newname, func() error { return f.FS.Rename(oldname, newname) })
+	f.enter()
+	f.leave("rename", newname, f.FS.Rename(oldname, newname))
+	return nil
 }
 
 func (f *fencedFS) MkdirAll(dir string, perm os.FileMode) error {
-	return f.change("create folder", dir, func() error { return f.FS.MkdirAll(dir, perm) })
+	f.enter()
+	f.leave("create folder", dir, f.FS.MkdirAll(dir, perm))
+	return nil
 }
 
-// Remove does not end the store where it fails: Pebble can live with it.
+// Remove may fail: Pebble lives with it, and there may be nothing to remove.
 func (f *fencedFS) Remove(name string) error {
-	if f.fenced.Load() {
-		return errFenced
-	}
+	f.enter()
 	return f.FS.Remove(name)
 }
 
 func (f *fencedFS) RemoveAll(name string) error {
-	if f.fenced.Load() {
-		return errFenced
-	}
+	f.enter()
 	return f.FS.RemoveAll(name)
 }
 
 func (f *fencedFS) wrap(name string, file vfs.File) vfs.File {
-	if file == nil {
-		return nil
-	}
 	return &fencedFile{File: file, fs: f, name: name}
 }
 
@@ -118,48 +124,42 @@ type fencedFile struct {
 }
 
 func (f *fencedFile) Write(p []byte) (int, error) {
-	if f.fs.fenced.Load() {
-		return 0, errFenced
-	}
+	f.fs.enter()
 	n, err := f.File.Write(p)
 	f.fs.written.Add(uint64(n))
-	return n, f.fs.check("write", f.name, err)
+	f.fs.leave("write", f.name, err)
+	return n, nil
 }
 
 func (f *fencedFile) WriteAt(p []byte, off int64) (int, error) {
-	if f.fs.fenced.Load() {
-		return 0, errFenced
-	}
+	f.fs.enter()
 	n, err := f.File.WriteAt(p, off)
 	f.fs.written.Add(uint64(n))
-	return n, f.fs.check("write", f.name, err)
+	f.fs.leave("write", f.name, err)
+	return n, nil
 }
 
 func (f *fencedFile) Sync() error     { return f.sync(f.File.Sync) }
 func (f *fencedFile) SyncData() error { return f.sync(f.File.SyncData) }
 
 func (f *fencedFile) sync(fn func() error) error {
-	if f.fs.fenced.Load() {
-		return errFenced
-	}
+	f.fs.enter()
 	start := time.Now()
-	err := f.fs.check("sync", f.name, fn())
+	f.fs.leave("sync", f.name, fn())
 	f.fs.latency.Observe(time.Since(start).Seconds())
 	f.fs.syncs.Add(1)
-	return err
+	return nil
 }
 
 func (f *fencedFile) SyncTo(n int64) (bool, error) {
-	if f.fs.fenced.Load() {
-		return false, errFenced
-	}
+	f.fs.enter()
 	full, err := f.File.SyncTo(n)
-	return full, f.fs.check("sync", f.name, err)
+	f.fs.leave("sync", f.name, err)
+	return full, nil
 }
 
+// Preallocate only helps: a disk without it or without room for it still works.
 func (f *fencedFile) Preallocate(off, n int64) error {
-	if f.fs.fenced.Load() {
-		return errFenced
-	}
+	f.fs.enter()
 	return f.File.Preallocate(off, n)
 }

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +32,8 @@ type Options struct {
 	// FS replaces the operating system's files; not together with RecordSync.
 	FS   vfs.FS
 	Logf func(string, ...any)
+
+	memTable uint64 // tests make it small, to see tables and the manifest written
 }
 
 // Identity says who the node is. It is lost with the disk.
@@ -49,7 +51,7 @@ var ErrClosed = errors.New("disk: store is closed")
 type Store struct {
 	dir    string
 	db     *pebble.DB
-	lock   *pebble.Lock
+	lock   io.Closer
 	fs     *fencedFS
 	rec    *recordFS // nil: not recording
 	noSync bool
@@ -103,6 +105,14 @@ func Open(o Options) (*Store, error) {
 	if (o.RecordSync || o.DropUnsynced) && o.FS != nil {
 		return nil, fmt.Errorf("disk %s: synced bytes can be recorded on the operating system's files only", o.Dir)
 	}
+	if o.FS == nil {
+		// A disk that was wiped has no lock file either; its record died with it.
+		if names, err := os.ReadDir(o.Dir); len(names) == 0 && (err == nil || os.IsNotExist(err)) {
+			if err := os.RemoveAll(recordDir(o.Dir)); err != nil {
+				return nil, fmt.Errorf("disk %s: cannot remove the record of the disk before: %w", o.Dir, err)
+			}
+		}
+	}
 	if err := fs.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("disk %s: cannot create the folder: %w", o.Dir, err)
 	}
@@ -131,32 +141,37 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	s.fs = newFencedFS(fs, s.fail)
-	if err := s.open(); err != nil {
+	if o.memTable == 0 {
+		o.memTable = 64 << 20
+	}
+	if err := s.open(o.memTable); err != nil {
 		s.fail(err)
-		return nil, errors.Join(s.failure, s.release())
+		return nil, errors.Join(s.Err(), s.release())
 	}
 	go s.commitLoop()
 	return s, nil
 }
 
-func lockDir(dir string, fs vfs.FS) (*pebble.Lock, error) {
-	l, err := pebble.LockDirectory(dir, fs)
+// lockDir takes the lock that Pebble would: it must be free again after a failure, when
+// Pebble cannot be closed any more.
+func lockDir(dir string, fs vfs.FS) (io.Closer, error) {
+	l, err := fs.Lock(fs.PathJoin(dir, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("disk %s: in use by another process, or not writable: %w", dir, err)
 	}
 	return l, nil
 }
 
-func (s *Store) open() error {
+func (s *Store) open(memTable uint64) error {
 	return s.guard(func() error {
 		cache := pebble.NewCache(8 << 20)
 		defer cache.Unref()
 		o := &pebble.Options{
-			FS: s.fs, Lock: s.lock, Cache: cache, Logger: pebbleLog{s}, EventListener: s.listener(),
+			FS: s.fs, Cache: cache, Logger: pebbleLog{s}, EventListener: s.listener(),
 			FormatMajorVersion: pebble.FormatNewest,
 			// A log is written, and soon deleted by range: with a large memtable most
 			// entries die before they ever reach a table.
-			MemTableSize: 64 << 20, MemTableStopWritesThreshold: 4,
+			MemTableSize: memTable, MemTableStopWritesThreshold: 4,
 			L0CompactionThreshold: 4, L0CompactionFileThreshold: 16, L0StopWritesThreshold: 1000,
 			LBaseMaxBytes: 256 << 20, MaxOpenFiles: 256, MaxManifestFileSize: 4 << 20,
 			CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
@@ -333,7 +348,8 @@ func (s *Store) release() error {
 	return err
 }
 
-// fail ends the store with its first error.
+// fail ends the store with its first error. It may be called with locks of
+// Pebble's held.
 func (s *Store) fail(err error) {
 	s.failOnce.Do(func() {
 		if !errors.Is(err, ErrClosed) {
@@ -406,10 +422,14 @@ func (l pebbleLog) Errorf(format string, args ...any) {
 // Fatalf must not return. It runs on a goroutine of Pebble's or the store's.
 func (l pebbleLog) Fatalf(format string, args ...any) { l.s.die(fmt.Errorf(format, args...)) }
 
+// die parks a goroutine in which Pebble cannot go on. To end it would run its
+// deferred calls, and Pebble's unlock what is not locked.
 func (s *Store) die(err error) {
 	s.fail(err)
-	runtime.Goexit()
+	park()
 }
+
+func park() { select {} }
 
 func (s *Store) listener() *pebble.EventListener {
 	return &pebble.EventListener{

@@ -303,10 +303,13 @@ func sortedNames(m map[string]uint64) []string {
 	return names
 }
 
-// filesUnder lists the files below dir, sorted.
+// filesUnder lists the files below dir, sorted; none if there is no dir.
 func filesUnder(dir string) ([]string, error) {
 	var names []string
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if p == dir && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
