@@ -132,7 +132,10 @@ func (m *Map) placeRegion(r Region, round int) {
 			nodes = append(nodes, n)
 		}
 	}
-	nr := ring(len(nodes), func(i int) string { return nodes[i].ID })
+	// By ordinal, not by name: regions of the same size share replica sets (as in
+	// Copysets, Cidon et al. 2013), so that fewer pairs of nodes have to talk and
+	// fewer combinations of lost nodes cost a quorum.
+	nr := ring(len(nodes), func(i int) string { return fmt.Sprint("node-", i) })
 	load := make([]int, len(nodes))
 	limit := int(math.Ceil(float64(m.Shards) / float64(len(nodes)) * loadFactor))
 	if m.Shards%len(nodes) == 0 {

@@ -57,13 +57,14 @@ func (b *batch) newSlot() *slot {
 }
 
 func (b *batch) submit() {
-	b.c.mu.Lock()
-	if len(b.c.out) > 0 {
-		b.c.signal()
-	}
-	b.c.mu.Unlock()
 	if len(b.reqs) > 0 {
 		b.c.s.node.Submit(b.reqs)
+	}
+	b.c.mu.Lock()
+	some := len(b.c.out) > 0
+	b.c.mu.Unlock()
+	if some {
+		b.c.flush()
 	}
 	b.reqs, b.arena = nil, nil
 }

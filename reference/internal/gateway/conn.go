@@ -103,6 +103,8 @@ type conn struct {
 	eventual bool // READONLY
 	quit     bool
 
+	wmu     sync.Mutex // held while writing to the socket; before mu
+	spare   []byte     // under wmu
 	mu      sync.Mutex
 	out     []byte
 	head    *slot // oldest command without an answer
@@ -111,7 +113,6 @@ type conn struct {
 	closed  bool
 	room    *sync.Cond
 	wake    chan struct{} // to write; also closed state
-	spare   []byte
 }
 
 // read owns the connection's input: it parses whole socket buffers, answers
@@ -252,31 +253,37 @@ func (c *conn) signal() {
 	}
 }
 
-// write owns the connection's output.
+// write sends what the loop completed; what the reader itself answered it
+// also sends itself, which saves a switch of goroutines for each read.
 func (c *conn) write() {
 	defer c.s.wg.Done()
 	for range c.wake {
-		c.mu.Lock()
-		out := c.out
-		c.out = c.spare[:0]
-		closed := c.closed
-		c.mu.Unlock()
-		if len(out) > 0 {
-			if _, err := c.nc.Write(out); err != nil {
-				c.nc.Close()
-			}
-		}
-		if cap(out) > 1<<20 {
-			out = nil
-		}
-		c.mu.Lock()
-		c.spare = out
-		c.mu.Unlock()
-		if closed {
+		if c.flush() {
 			c.nc.Close()
 			return
 		}
 	}
+}
+
+// flush writes the answers that are due and says whether the connection is done.
+func (c *conn) flush() (closed bool) {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	c.mu.Lock()
+	out := c.out
+	c.out = c.spare[:0]
+	closed = c.closed
+	c.mu.Unlock()
+	if len(out) > 0 {
+		if _, err := c.nc.Write(out); err != nil {
+			c.nc.Close()
+		}
+	}
+	if cap(out) > 1<<20 {
+		out = nil
+	}
+	c.spare = out
+	return closed
 }
 
 func (c *conn) shut() {

@@ -3,7 +3,7 @@
 //
 // One goroutine, the loop, owns every replica. What arrives (socket buffers,
 // client requests, finished disk writes, ticks) is put into its mailbox and
-// taken out whole, about once a millisecond under load: proposals that arrived
+// taken out whole, once in some milliseconds under load: proposals that arrived
 // together become one Raft entry a shard, and what all groups have to write
 // becomes one synced disk write. Wake-ups and system calls dominate the cost,
 // not operations. Strong reads of keys that are led here do not pass through
