@@ -101,7 +101,7 @@ func (e *Event) validate() error {
 	switch {
 	case e.At < 0:
 		return fmt.Errorf("event %q is %v before the run's epoch", shorten(e.Kind), -e.At)
-	case e.Trial < 0:
+	case e.Trial < 0 || e.Trial > maxTrials:
 		return fmt.Errorf("event %q is of trial %d", shorten(e.Kind), e.Trial)
 	}
 	return nil

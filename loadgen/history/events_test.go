@@ -117,6 +117,7 @@ func TestDamagedEventLine(t *testing.T) {
 		"before the epoch":  `{"at_ns":-5,"trial":1,"kind":"x","source":"y"}` + "\n",
 		"time in text":      `{"at_ns":"5s","trial":1,"kind":"x","source":"y"}` + "\n",
 		"negative trial":    `{"at_ns":5,"trial":-1,"kind":"x","source":"y"}` + "\n",
+		"trial too high":    `{"at_ns":5,"trial":1048577,"kind":"x","source":"y"}` + "\n",
 		"longer than a MiB": `{"at_ns":5,"kind":"` + strings.Repeat("x", maxEvent) + `"}` + "\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,6 +21,7 @@ const (
 
 const (
 	manifestSchema = "fivenines-manifest/v1"
+	maxTrials      = 1 << 20  // whoever counts trials may loop over them
 	maxManifest    = 16 << 20 // bytes; 200 regions with all their round trips are 2 MB
 )
 
@@ -35,8 +36,8 @@ func (m *Manifest) Validate() error {
 		return fmt.Errorf("nodes: %d, at most %d fit a history", len(m.Nodes), NoNode)
 	case m.Partitions < 0 || m.Partitions > 1<<16:
 		return fmt.Errorf("partitions: %d is not from 0 to %d", m.Partitions, 1<<16)
-	case m.Trials < 0:
-		return fmt.Errorf("trials: %d is negative", m.Trials)
+	case m.Trials < 0 || m.Trials > maxTrials:
+		return fmt.Errorf("trials: %d is not from 0 to %d", m.Trials, maxTrials)
 	case m.Sessions < 0:
 		return fmt.Errorf("sessions: %d is negative", m.Sessions)
 	case m.Deadline < 0:
