@@ -194,11 +194,14 @@ func (d *fakeDeployment) change(do func()) error {
 	do()
 	close(d.changed)
 	d.changed = make(chan struct{})
-	if d.serving && !d.whole(d.leader) {
+	switch whole := d.whole(d.leader); {
+	case d.serving && !whole:
 		d.serving = false
 		if d.takeover >= 0 {
 			time.AfterFunc(d.takeover, d.takeOver)
 		}
+	case !d.serving && whole && d.takeover < 0:
+		d.serving = true
 	}
 	return nil
 }

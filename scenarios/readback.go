@@ -38,10 +38,11 @@ func (t *trial) readBack(ctx context.Context, phase string, regions []int) {
 }
 
 // readBackFrom allows each region three times what the reads need at their
-// rate, and some seconds for a system that is slow to answer.
+// rate, and as long as the load had after the fault, up to ten seconds, for a
+// system that does not answer.
 func (t *trial) readBackFrom(ctx context.Context, region int, rate float64) error {
 	sessions := float64(t.spec.Workload.Sessions) * 2 // and those created during the load
-	limit := time.Duration(3*sessions/rate*float64(time.Second)) + 10*time.Second
+	limit := time.Duration(3*sessions/rate*float64(time.Second)) + min(10*time.Second, time.Duration(t.spec.Timeline.After))
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return t.gen.ReadBack(ctx, region, rate)

@@ -157,7 +157,7 @@ func (t *trial) underLoad(ctx context.Context, phase string, d time.Duration, be
 		cancel(errLoadDone)
 	})
 	together.Go(func() {
-		if err := t.watch(ctx, phase); err != nil {
+		if err := t.watch(ctx, phase, d); err != nil {
 			cancel(err)
 		}
 	})

@@ -21,7 +21,8 @@ const lookEvery = 200 * time.Millisecond
 
 // watch looks after a phase of load: it samples the steady state for the
 // record and for progress, and returns once the trial must stop.
-func (t *trial) watch(ctx context.Context, phase string) error {
+func (t *trial) watch(ctx context.Context, phase string, lasts time.Duration) error {
+	start := time.Now()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	window := time.NewTicker(time.Duration(t.spec.Steady.Window))
@@ -41,6 +42,9 @@ func (t *trial) watch(ctx context.Context, phase string) error {
 			}
 		case <-window.C:
 			iv := t.gen.Interval()
+			if iv.Intended == 0 && time.Since(start) > lasts {
+				continue // what is still under way at the end of the schedule is waited for
+			}
 			holds := t.steady.add(phase, len(t.inForce()) > 0, iv)
 			t.opt.Progress.Sample(Sample{
 				Trial: t.n, Rate: t.spec.Workload.Rate, Interval: iv,
