@@ -1,0 +1,186 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/fivenines/fivenines/slo"
+)
+
+// guide says what an objective asks and where to look when it is missed.
+type guide struct {
+	asks   string
+	missed string
+	checks []string // names of the examples that show its violations
+}
+
+var guides = map[string]guide{
+	slo.Failover: {
+		asks:   "How long could a part of the sessions not be written after the fault?",
+		missed: "See which phase of the outage took the time, and shorten the timeout that governs it.",
+	},
+	slo.SessionLoss: {
+		asks:   "Are all live sessions still there?",
+		missed: "Look at the operations of a lost session: where was its last write acknowledged, and which replicas had it then? A write must be on a quorum's disks before it is acknowledged.",
+		checks: []string{"lost-session"},
+	},
+	slo.LostWrites: {
+		asks:   "Did every acknowledged write survive?",
+		missed: "Find out who acknowledged the lost writes and when: before the fault it is a write acknowledged without a quorum or without fsync, after it an old leader that was not fenced.",
+		checks: []string{"lost-write"},
+	},
+	slo.Regressed: {
+		asks:   "Did any session go back to an older state?",
+		missed: "The new leader did not have the last acknowledged entry. Check that only a replica with the longest log can be elected, and what a restarted node remembers.",
+		checks: []string{"lost-write"},
+	},
+	slo.StaleReads: {
+		asks:   "Did every strong read return the latest acknowledged state?",
+		missed: "Look at which node answered: a leader that was replaced must stop reading from its memory when its lease ends. Check lease start, length and clock margin.",
+		checks: []string{"stale-read", "backward-read", "phantom-read", "corrupt-read"},
+	},
+	slo.Expiry: {
+		asks:   "Did sessions expire when they should, and stay gone?",
+		missed: "Check what the idle clock does while a shard has no leader, that expiry is a committed entry, and the grace for clock skew.",
+		checks: []string{"early-expiry", "late-expiry"},
+	},
+	slo.Linearizability: {
+		asks:   "Do sessions with several writers behave like a single copy?",
+		missed: "Read the operations shown in order of time. The first one that no order explains is marked: see which node answered it, and in which term.",
+		checks: []string{slo.Linearizability},
+	},
+	slo.MinorityAckWrite: {
+		asks:   "Did a side that was cut off from its quorum stop acknowledging writes?",
+		missed: "An acknowledgement without a quorum is a split brain. Check check-quorum, the lease, and that the old leader is fenced by its term.",
+		checks: []string{slo.MinorityAckWrite},
+	},
+	slo.RPO: {
+		asks:   "Over how long a time were acknowledged writes lost?",
+		missed: "See the lost writes: the recovery point is the span of their acknowledgements.",
+		checks: []string{"lost-write"},
+	},
+	slo.RTO: {
+		asks:   "How long until the whole service was as good as before?",
+		missed: "Failover may be over while latency or a part of the clients is not back: compare with the failover time, and look at the latency after it in the timeline.",
+	},
+	slo.MTTD: {
+		asks:   "How long until the platform noticed the fault?",
+		missed: "Shorten the heartbeat interval or the suspicion timeout, or report the first suspicion as an event.",
+	},
+	slo.MTTR: {
+		asks:   "How long from noticing the fault to full service?",
+		missed: "Detection is not the bottleneck: look at election, routing and the clients' reconnection.",
+	},
+	slo.Availability: {
+		asks:   "Which share of the operations was answered well and in time?",
+		missed: "See in the timeline when operations were bad: in the failover they count against its length, outside of it against the steady state.",
+	},
+	slo.Capacity: {
+		asks:   "Was the target load served in time before the fault?",
+		missed: "Compare the generator's CPU and schedule lag with the system's: a smaller --rps tells whether the machine or the system is the limit.",
+	},
+}
+
+func about(name string) guide { return guides[name] }
+
+// advice is what to do about a row that is not met.
+func advice(r *slo.Result, o *slo.Objective) string {
+	switch known(o.Verdict) {
+	case slo.Missed:
+		s := about(o.Name).missed
+		if s == "" {
+			s = "See the evidence and the timeline."
+		}
+		if o.Name == slo.Failover {
+			if longest := longestPhase(r); longest != "" {
+				s += " " + longest
+			}
+		}
+		if n := examplesOf(r, o.Name); n > 0 {
+			s += fmt.Sprintf(" %s shown under Consistency.", countOf(n, "example is", "examples are"))
+		}
+		return s
+	case slo.Inconclusive:
+		switch {
+		case len(r.Problems) > 0:
+			return "Solve the problems of the run first, then run it again: neither met nor missed is claimed."
+		default:
+			return "What the evidence names was not measured: give the run more load, more time or more trials, then run it again."
+		}
+	}
+	return ""
+}
+
+func examplesOf(r *slo.Result, objective string) int {
+	n := 0
+	for i := range r.Examples {
+		if slices.Contains(about(objective).checks, r.Examples[i].Check) {
+			n++
+		}
+	}
+	return n
+}
+
+// phaseNames are the milestones of an outage that are known, with the plan for
+// the loss of a region (seconds after it).
+var phaseNames = map[string]struct {
+	text, ends string  // the milestone, and the time that it ends
+	plan       float64 // 0 where the plan does not name it
+}{
+	"suspected":      {text: "a node was suspected", ends: "suspicion"},
+	"detected":       {text: "the failure was detected", ends: "detection"},
+	"elected":        {text: "the first new leader was elected", ends: "election"},
+	"promoted":       {text: "the new region was made active", ends: "promotion", plan: 3},
+	"first_write":    {text: "the first shard took writes again", ends: "routing and reconnection", plan: 5},
+	"last_partition": {text: "the last shard took writes again", ends: "the wait for the remaining shards", plan: 10},
+}
+
+// milestone is an instant of an outage, seconds from the fault.
+type milestone struct {
+	Key, Text, Ends string
+	At, Took        float64
+	Plan            float64 // 0 where there is none
+}
+
+// milestones are a trial's phases in order of time.
+func milestones(t *slo.Trial) []milestone {
+	region := len(t.Faults) > 0 && (t.Faults[0].Kind == "region-loss" || t.Faults[0].Kind == "region-crash")
+	ms := make([]milestone, 0, len(t.Measures.Phases))
+	for k, at := range t.Measures.Phases {
+		if !finite(at) {
+			continue
+		}
+		m := milestone{Key: k, Text: clean(k), Ends: clean(k), At: at}
+		if p, ok := phaseNames[k]; ok {
+			m.Text, m.Ends = p.text, p.ends
+			if region {
+				m.Plan = p.plan
+			}
+		}
+		ms = append(ms, m)
+	}
+	slices.SortFunc(ms, func(a, b milestone) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Key, b.Key))
+	})
+	prev := 0.0
+	for i := range ms {
+		ms[i].Took = ms[i].At - prev
+		prev = ms[i].At
+	}
+	return ms
+}
+
+// longestPhase says which phase of the worst trial's outage took the most.
+func longestPhase(r *slo.Result) string {
+	w := worst(r)
+	if w < 0 {
+		return ""
+	}
+	ms := milestones(&r.Trials[w])
+	if len(ms) < 2 {
+		return ""
+	}
+	long := slices.MaxFunc(ms, func(a, b milestone) int { return cmp.Compare(a.Took, b.Took) })
+	return fmt.Sprintf("Here %s took the most: %s of %s.", long.Ends, secondsText(long.Took), secondsText(ms[len(ms)-1].At))
+}

@@ -1,0 +1,20 @@
+// Package reports turns one [slo.Result] into what people and machines read:
+// result.json, a JUnit file for CI, Markdown for a pull request, a table for the
+// terminal, a badge, and an HTML page for stakeholders.
+//
+// What every writer here promises:
+//
+//   - The result is all that is read. The same result gives the same bytes: no
+//     clock, no locale, no map order.
+//   - Nothing green is shown but what the result says is met. An unknown verdict
+//     is shown as inconclusive, and numbers are never rounded across their target.
+//   - Strings of the result are data. They come from scenario files, from the
+//     system under test and from whoever wrote a stored run, so none of them can
+//     bring markup, terminal control or a picture's code into an output.
+//   - Colour never carries meaning alone.
+//   - The size is bounded, whatever the length of the run: long series are
+//     downsampled by their worst values, long lists are cut and say so.
+//
+// The writers differ only in form: what a row says (measured, margin, what to
+// do) is made once, in rows.go.
+package reports

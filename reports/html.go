@@ -1,0 +1,255 @@
+package reports
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+
+	"github.com/fivenines/fivenines/slo"
+)
+
+//go:embed report.html.tmpl
+var pageText string
+
+//go:embed report.css
+var pageStyle string
+
+var pageTemplate = template.Must(template.New("report").Parse(pageText))
+
+// WriteHTML writes the report as one page that needs nothing else: no network,
+// no script. Whatever the length of the run, it stays below 5 MiB.
+func WriteHTML(w io.Writer, r *slo.Result) error {
+	p, err := newPage(r)
+	if err != nil {
+		return fmt.Errorf("report of %s: %w", clean(r.Scenario), err)
+	}
+	var b bytes.Buffer
+	if err := pageTemplate.Execute(&b, p); err != nil {
+		return fmt.Errorf("report of %s: %w", clean(r.Scenario), err)
+	}
+	_, err = w.Write(b.Bytes())
+	return err
+}
+
+// page is all that the template shows, as text.
+type page struct {
+	CSS                                    template.CSS
+	Scenario, Description, Target, Backend string
+	Seed, Trials, Started                  string
+	Class, VerdictWord, Sentence, Mutant   string
+	Inconclusive                           bool
+	Problems                               []string
+	Nav                                    []navEntry
+	Tally                                  string
+	Declared                               []pageRow
+	Rest                                   []string
+	Timelines                              []timelinePart
+	TrialsFigure                           *figure
+	Outages                                []figure
+	Phases                                 *phasesPart
+	Recovery                               []table
+	Fates, Consistency                     *table
+	Examples                               []pageExample
+	MoreExamples                           string
+	Load                                   table
+	Events                                 *table
+	Command                                string
+	Environment                            table
+}
+
+type navEntry struct{ ID, Text string }
+
+type pageRow struct {
+	row
+	Class, Sign string
+}
+
+type timelinePart struct {
+	Figure figure
+	Table  table
+}
+
+type phasesPart struct {
+	Figure *figure
+	Table  table
+}
+
+type pageExample struct {
+	Check, Why string
+	Session    uint64
+	Ops        []pageOp
+}
+
+type pageOp struct {
+	Text   string
+	Marked bool
+}
+
+var signs = map[slo.Verdict]string{slo.Met: "✓", slo.Missed: "✗", slo.Inconclusive: "?", slo.NotEvaluated: "–"}
+
+func newPage(r *slo.Result) (*page, error) {
+	v := overall(r)
+	p := &page{
+		CSS: template.CSS(pageStyle), Scenario: orDash(clean(r.Scenario)), Description: clean(r.Description), Target: orDash(clean(r.Target)),
+		Backend: orDash(clean(r.Backend)), Seed: fmt.Sprint(r.Seed), Trials: countOf(len(r.Trials), "trial", "trials"),
+		Class: string(v), VerdictWord: string(v), Sentence: sentence(r), Mutant: mutantText(r), Inconclusive: v == slo.Inconclusive,
+		Command: clean(r.Command),
+	}
+	if !r.Started.IsZero() {
+		p.Started = r.Started.UTC().Format("2 January 2006, 15:04 UTC")
+	}
+	for i, t := range r.Problems {
+		if i == maxProblems {
+			p.Problems = append(p.Problems, fmt.Sprintf("and %d more", len(r.Problems)-i))
+			break
+		}
+		p.Problems = append(p.Problems, clean(t))
+	}
+	all := rows(r)
+	p.Tally = tally(all)
+	declared, rest := undeclared(all)
+	p.Rest = names(rest)
+	for _, o := range declared {
+		p.Declared = append(p.Declared, pageRow{o, string(o.Verdict), signs[o.Verdict]})
+	}
+	if err := p.addPictures(r); err != nil {
+		return nil, err
+	}
+	p.Recovery = recoveryTables(r)
+	if len(r.Trials) > 0 {
+		p.Fates, p.Consistency = fatesTable(r), consistencyTable(r)
+	}
+	p.addExamples(r)
+	p.Load = loadTable(r)
+	p.Events = eventsTable(r)
+	p.Environment = table{Caption: "This run"}
+	for _, f := range facts(r) {
+		p.Environment.Rows = append(p.Environment.Rows, []cell{{Text: f[0]}, {Text: f[1]}})
+	}
+	p.Environment.Rows = append(p.Environment.Rows, []cell{{Text: "result schema"}, {Text: clean(r.Schema)}})
+	p.addNav()
+	return p, nil
+}
+
+func (p *page) addPictures(r *slo.Result) error {
+	for _, v := range views(r) {
+		f, cols, err := timelineFigure(r, v)
+		if err != nil {
+			return err
+		}
+		p.Timelines = append(p.Timelines, timelinePart{f, timelineTable(cols, v)})
+	}
+	f, ok, err := trialsFigure(r)
+	if err != nil {
+		return err
+	}
+	if ok {
+		p.TrialsFigure = &f
+	}
+	w := worst(r)
+	if w < 0 {
+		return nil
+	}
+	t := &r.Trials[w]
+	of := ""
+	if len(r.Trials) > 1 {
+		of = fmt.Sprintf(", trial %d", w+1)
+	}
+	if p.Outages, err = outageFigures(t, of); err != nil {
+		return err
+	}
+	ms := milestones(t)
+	if len(ms) == 0 {
+		return nil
+	}
+	p.Phases = &phasesPart{Table: phasesTable(r, ms, of)}
+	if len(ms) > 1 {
+		f, err := phasesFigure(ms)
+		if err != nil {
+			return err
+		}
+		p.Phases.Figure = &f
+	}
+	return nil
+}
+
+// maxOutages bounds the pictures of a trial with many faults.
+const maxOutages = 6
+
+// outageFigures are the outages of a trial that hit somebody, by fault.
+func outageFigures(t *slo.Trial, of string) ([]figure, error) {
+	var out []figure
+	add := func(title string, o *slo.Outage, asked float64) error {
+		if o == nil || len(o.Partitions) == 0 || !finite(asked) || len(out) == maxOutages {
+			return nil
+		}
+		ok := false
+		for _, p := range o.Partitions {
+			ok = ok || finite(p.Start) && finite(p.End) && p.End >= p.Start
+		}
+		if !ok {
+			return nil
+		}
+		f, err := outageFigure(fmt.Sprintf("outage-%d", len(out)+1), title+of, o, asked)
+		if err != nil {
+			return err
+		}
+		out = append(out, f)
+		return nil
+	}
+	for i := range t.Faults {
+		f := &t.Faults[i]
+		if err := add("Outage by shard after "+faultText(f), f.Failover, f.AskedS); err != nil {
+			return nil, err
+		}
+		if err := add("Outage by shard after undoing "+faultText(f), f.Undo, f.AskedS); err != nil {
+			return nil, err
+		}
+	}
+	if len(out) == 0 {
+		asked := 0.0
+		if len(t.Faults) > 0 {
+			asked = t.Faults[0].AskedS
+		}
+		if err := add("Outage by shard", t.Measures.Failover, asked); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (p *page) addExamples(r *slo.Result) {
+	for i := range r.Examples {
+		if i == maxExamples {
+			p.MoreExamples = fmt.Sprintf("And %d more, in result.json.", len(r.Examples)-i)
+			return
+		}
+		e := &r.Examples[i]
+		x := pageExample{Check: clean(e.Check), Why: clean(e.Why), Session: e.Session}
+		for _, l := range exampleLines(e) {
+			x.Ops = append(x.Ops, pageOp{l, strings.HasPrefix(l, ">")})
+		}
+		p.Examples = append(p.Examples, x)
+	}
+}
+
+func (p *page) addNav() {
+	add := func(yes bool, id, text string) {
+		if yes {
+			p.Nav = append(p.Nav, navEntry{id, text})
+		}
+	}
+	add(true, "objectives", "Objectives")
+	add(len(p.Timelines) > 0, "timeline-part", "Timeline")
+	add(len(p.Outages) > 0 || p.TrialsFigure != nil, "outage-part", "Outage")
+	add(p.Phases != nil, "phases-part", "Phases")
+	add(len(p.Recovery) > 0, "recovery-part", "Faults and recovery")
+	add(p.Fates != nil, "sessions-part", "Sessions")
+	add(p.Consistency != nil, "consistency-part", "Consistency")
+	add(true, "load-part", "Load")
+	add(p.Events != nil, "events-part", "Events")
+	add(true, "again-part", "Run it again")
+}
