@@ -150,10 +150,11 @@ func length(buf []byte, pos int) (v int64, end int, ok bool) {
 	}
 	first := i
 	for ; i < len(buf) && buf[i]-'0' <= 9; i++ {
-		if i > first && buf[first] == '0' || v > (math.MaxInt64-9)/10 {
+		d := int64(buf[i] - '0')
+		if i > first && buf[first] == '0' || v > (math.MaxInt64-d)/10 {
 			return 0, 0, false
 		}
-		v = v*10 + int64(buf[i]-'0')
+		v = v*10 + d
 	}
 	switch {
 	case i == len(buf):
