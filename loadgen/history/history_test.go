@@ -1,6 +1,7 @@
 package history
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -136,4 +137,18 @@ func loadLike(n int) []Op {
 		ops[i] = o
 	}
 	return ops
+}
+
+// sameOps compares without reflection: there may be many.
+func sameOps(t testing.TB, want, got []Op, format string, args ...any) {
+	t.Helper()
+	where := fmt.Sprintf(format, args...)
+	for i := range min(len(want), len(got)) {
+		if want[i] != got[i] {
+			t.Fatalf("%s: operation %d is\n%+v and should be\n%+v", where, i, got[i], want[i])
+		}
+	}
+	if len(want) != len(got) {
+		t.Fatalf("%s: %d operations and not %d", where, len(got), len(want))
+	}
 }

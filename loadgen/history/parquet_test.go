@@ -47,10 +47,7 @@ func TestParquetStandsInForTheSegments(t *testing.T) {
 		require.False(t, truncated)
 		require.Len(t, got, len(trials))
 		for i := range trials {
-			require.Equal(t, len(trials[i]), len(got[i]))
-			for j := range trials[i] {
-				require.Equal(t, trials[i][j], got[i][j], "trial %d operation %d", i+1, j)
-			}
+			sameOps(t, trials[i], got[i], "trial %d of %d", i+1, len(trials))
 		}
 		r, err := Open(dir)
 		require.NoError(t, err)

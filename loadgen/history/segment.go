@@ -166,7 +166,7 @@ type scanner struct {
 }
 
 func newScanner(r io.ReaderAt, size int64, name string) *scanner {
-	return &scanner{r: r, size: size, name: name, buf: make([]byte, 0, blockHeaderSize+maxBlock)}
+	return &scanner{r: r, size: size, name: name, buf: make([]byte, 0, min(blockHeaderSize+maxBlock, size))}
 }
 
 func (s *scanner) damage(off int64, format string, args ...any) error {
@@ -309,7 +309,7 @@ const maxCandidates = 1 << 14
 // tail returns nil if what is damaged at off is the end of what was written:
 // no intact block follows.
 func (s *scanner) tail(off int64, cause error) error {
-	chunk := make([]byte, 64<<10)
+	chunk := make([]byte, max(1, min(64<<10, s.size-off)))
 	candidates := 0
 	for at := off + 1; at < s.size; {
 		n := int(min(int64(len(chunk)), s.size-at))

@@ -61,10 +61,7 @@ func TestRoundTrip(t *testing.T) {
 		require.False(t, truncated, "seed %d", seed)
 		require.Len(t, got, len(trials))
 		for i := range trials {
-			require.Equal(t, len(trials[i]), len(got[i]), "seed %d trial %d", seed, i+1)
-			for j := range trials[i] {
-				require.Equal(t, trials[i][j], got[i][j], "seed %d trial %d operation %d", seed, i+1, j)
-			}
+			sameOps(t, trials[i], got[i], "seed %d trial %d", seed, i+1)
 		}
 	}
 }
