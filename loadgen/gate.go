@@ -20,6 +20,7 @@ type gate struct {
 	probeAt time.Duration // when the next probes go
 	rounds  int           // rounds of probes without success
 	shift   int           // ask another region than the leader's: how many further
+	shifted time.Duration // when that changed
 	queue   fifo[ref]
 	listed  bool // in the pool's list of gates with something to do
 }
@@ -48,6 +49,7 @@ func (g *gate) round(now, backoff time.Duration) (elsewhere bool) {
 	g.rounds++
 	if g.rounds%3 == 0 {
 		g.shift++
+		g.shifted = now
 		return true
 	}
 	return false

@@ -23,6 +23,7 @@ const (
 	slotsAtMost    = 100 * time.Millisecond // between two that were asked for early
 	maxPending     = 12 << 10               // replies owed by one connection
 	maxOut         = 4 << 20                // bytes not taken by the kernel
+	stayElsewhere  = 3 * time.Second        // with an entry in another region, after the leader kept refusing
 	releaseSpeedup = 2                      // what waited is let out at this many times the rate
 )
 
@@ -402,22 +403,26 @@ func (p *pool) learnSlots(c *resp.Conn, patience time.Duration) error {
 	if err != nil {
 		return err
 	}
-	var leaders [resp.Slots]int16
-	for i := range leaders {
-		leaders[i] = -1
-	}
+	var leaders []int16 // by range, found before the lock is taken
 	for _, r := range ranges {
-		if i := p.find(r); i >= 0 {
-			for s := r.Start; s <= r.End; s++ {
-				leaders[s] = int16(i)
-			}
-		}
+		leaders = append(leaders, int16(p.find(r)))
 	}
 	p.e.mu.Lock()
 	defer p.e.mu.Unlock()
-	p.leaders = leaders
+	changed := false
+	for i, r := range ranges {
+		if leaders[i] < 0 {
+			continue // led by none of ours: what was known before is as good
+		}
+		for s := r.Start; s <= r.End; s++ {
+			changed = changed || p.leaders[s] != leaders[i]
+			p.leaders[s] = leaders[i]
+		}
+	}
+	now := p.e.clock()
 	for i := range p.gates {
-		if g := &p.gates[i]; !g.shut {
+		// Back to the leader: if it is another one, or after a while.
+		if g := &p.gates[i]; !g.shut && (changed || now-g.shifted > stayElsewhere) {
 			g.shift = 0
 		}
 	}
