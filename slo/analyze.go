@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -44,6 +45,8 @@ func analyze(rec *record, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	m := &rec.manifest
+	rec.events = slices.Clone(rec.events)
+	slices.SortStableFunc(rec.events, func(x, y history.Event) int { return cmp.Compare(x.At, y.At) })
 	a := &analysis{rec: rec, cfg: cfg.withDefaults(m.Deadline), result: &Result{
 		Schema:   Schema,
 		Scenario: m.Scenario,
@@ -88,7 +91,6 @@ func (a *analysis) trial(n int) error {
 			t.events = append(t.events, e)
 		}
 	}
-	slices.SortStableFunc(t.events, func(x, y history.Event) int { return int(max(-1, min(1, x.At-y.At))) })
 	if err := a.rec.ops(n, t.ops.add); err != nil {
 		return fmt.Errorf("read the operations: %w", err)
 	}

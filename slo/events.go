@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,7 +124,7 @@ func (t *trial) readEvents() {
 		}
 	}
 	t.endLoad(1<<63 - 1)
-	last := 0 * time.Second
+	var last time.Duration
 	for _, e := range t.events {
 		last = max(last, e.At)
 	}
@@ -132,14 +133,14 @@ func (t *trial) readEvents() {
 			t.phases[i].To = max(last, t.phases[i].From) // it never ended
 		}
 	}
-	slices.SortStableFunc(t.faults, func(a, b *fault) int { return int(max(-1, min(1, a.asked-b.asked))) })
+	slices.SortStableFunc(t.faults, func(a, b *fault) int { return cmp.Compare(a.asked, b.asked) })
 	for i, f := range t.faults {
 		t.instants = append(t.instants, instant{at: f.asked, fault: i})
 		if f.undone != nil {
 			t.instants = append(t.instants, instant{at: *f.undone, fault: i, undo: true})
 		}
 	}
-	slices.SortStableFunc(t.instants, func(a, b instant) int { return int(max(-1, min(1, a.at-b.at))) })
+	slices.SortStableFunc(t.instants, func(a, b instant) int { return cmp.Compare(a.at, b.at) })
 }
 
 // proof is what was seen of a fault, for the reader.

@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
@@ -119,7 +120,7 @@ func (t *trial) addContestedViolation(i int) {
 	ops := t.groups.opsOf(&t.ops, i, nil)
 	checker.Sort(ops)
 	byEnd := slices.Clone(ops)
-	slices.SortStableFunc(byEnd, func(a, b history.Op) int { return int(max(-1, min(1, a.End-b.End))) })
+	slices.SortStableFunc(byEnd, func(a, b history.Op) int { return cmp.Compare(a.End, b.End) })
 	var cut []history.Op
 	n := sort.Search(len(byEnd)-1, func(n int) bool {
 		cut = cut[:0]

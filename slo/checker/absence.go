@@ -13,7 +13,7 @@ func (c *Checker) absent() {
 	}
 	lastPresent := time.Duration(-1)
 	for _, i := range c.present {
-		lastPresent = max(lastPresent, c.ops[i].Start)
+		lastPresent = max(lastPresent, c.foundAt(i))
 	}
 	c.refreshes()
 	early := false
@@ -51,6 +51,16 @@ func (c *Checker) absent() {
 		c.f.Early, c.f.Lost = early, !early
 		c.f.Recreated = c.f.Recreated && c.f.Lost
 	}
+}
+
+// foundAt is the earliest instant at which a present operation can have found
+// the session: no sooner than the state found was written.
+func (c *Checker) foundAt(op int) time.Duration {
+	o := &c.ops[op]
+	if n := c.find(o.Seq); n >= 0 {
+		return max(o.Start, c.writes[n].start)
+	}
+	return o.Start
 }
 
 func ifStr(b bool, yes, no string) string {
@@ -120,7 +130,7 @@ func (c *Checker) recreated(absence int) bool {
 	writtenSince := false
 	for _, i := range c.present {
 		p := &c.ops[i]
-		if p.Start <= q.End {
+		if c.foundAt(i) <= q.End {
 			continue
 		}
 		n := c.find(p.Seq)
@@ -165,7 +175,7 @@ func (c *Checker) expiry() {
 
 // resurrection finds sessions that came back after their end.
 func (c *Checker) resurrection() {
-	gone, why := c.closeAck, -1
+	gone, ending, why := c.closeAck, c.closeStart, -1
 	c.refreshes()
 	next, guard := 0, c.initial()
 	for _, i := range c.absences {
@@ -177,14 +187,14 @@ func (c *Checker) resurrection() {
 			guard.refresh(&c.ops[c.refs[next]])
 		}
 		if (c.closeStart <= q.End || q.End >= guard.until) && q.End < gone {
-			gone, why = q.End, i
+			gone, ending, why = q.End, q.Start, i
 		}
 	}
-	if gone == never || c.mayComeBack(gone) {
+	if gone == never || c.mayComeBack(ending) {
 		return
 	}
 	for _, i := range c.present {
-		if c.ops[i].Start <= gone {
+		if c.foundAt(i) <= gone {
 			continue
 		}
 		c.f.Resurrected = true

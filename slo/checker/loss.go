@@ -52,15 +52,15 @@ func (c *Checker) lostWrites() int {
 	if n == 0 {
 		return n
 	}
-	first, readBack := n-1, false
+	from, readBack := n-1, false
 	if p := c.phaseOf(&c.ops[c.obs[n-1].op]); p >= 0 {
 		readBack = true
-		for first > 0 && c.phaseOf(&c.ops[c.obs[first-1].op]) == p {
-			first--
+		for from > 0 && c.phaseOf(&c.ops[c.obs[from-1].op]) == p {
+			from--
 		}
 	}
-	best := first // the newest state that is left
-	for i := first; i < n; i++ {
+	best := from // the newest state that is left
+	for i := from; i < n; i++ {
 		if c.obs[i].over < 0 {
 			return n
 		}
@@ -68,7 +68,7 @@ func (c *Checker) lostWrites() int {
 			best = i
 		}
 	}
-	at := c.ops[c.obs[first].op].Start
+	at := c.ops[c.obs[from].op].Start
 	left := &c.writes[c.obs[best].write]
 	lastLost := -1
 	for i := range c.writes {
@@ -88,10 +88,10 @@ func (c *Checker) lostWrites() int {
 	c.f.Regressed = readBack
 	k := &c.writes[lastLost]
 	c.f.violate(LostWrite, c.obs[best].op, "sequence %d is what is left at %s, though sequence %d was acknowledged at %s", left.seq, secs(c.ops[c.obs[best].op].Start), k.seq, secs(k.ack))
-	for first > 0 && (c.obs[first-1].over >= 0 || c.obs[first-1].back >= 0) {
-		first--
+	for from > 0 && (c.obs[from-1].over >= 0 || c.obs[from-1].back >= 0) {
+		from--
 	}
-	return first
+	return from
 }
 
 // phaseOf is the read-back phase that an operation belongs to: -1 if it is not

@@ -10,6 +10,9 @@ import (
 	"github.com/fivenines/fivenines/loadgen/history"
 )
 
+// first is an instant before all others.
+const first = time.Duration(-1)
+
 // never is an instant after all others: the acknowledgement of an unknown write.
 const never = time.Duration(math.MaxInt64)
 
@@ -183,6 +186,7 @@ func (c *Checker) Session(ops []history.Op) Findings {
 	c.ops, c.f = ops, Findings{}
 	c.collect()
 	c.match()
+	c.firstCreate()
 	c.order()
 	c.absent()
 	c.expiry()
@@ -258,6 +262,15 @@ func (c *Checker) find(seq uint32) int {
 // match finds the write behind each observation.
 func (c *Checker) match() {
 	c.born = never
+	conceived, created := never, false
+	for i := range c.writes {
+		if w := &c.writes[i]; w.kind == history.Create {
+			created = true
+			if w.fate != void {
+				conceived = min(conceived, w.start)
+			}
+		}
+	}
 	for i := range c.ops {
 		o := &c.ops[i]
 		if o.Outcome != history.OK {
@@ -272,6 +285,8 @@ func (c *Checker) match() {
 		case o.Corrupt:
 			c.f.Corrupt++
 			c.f.violate(Corrupt, i, "the state found fails its checksum or names another session")
+		case created && o.End < conceived && (o.Kind.Observes() && c.find(o.Seq) >= 0 || !o.Kind.Observes()):
+			c.phantom(i, "the session was found before it was created")
 		case o.Kind.Observes():
 			n := c.find(o.Seq)
 			switch {
@@ -314,6 +329,9 @@ func (c *Checker) order() {
 	floating := false // an unknown write was observed
 	for i := range c.writes {
 		w := &c.writes[i]
+		if w.bound() == first {
+			continue // nothing can be older
+		}
 		if w.fate == acked {
 			c.byAck = append(c.byAck, i)
 		}
@@ -346,8 +364,55 @@ func (c *Checker) order() {
 			c.f.LateWrites++
 		}
 	}
+	c.closing()
 	if floating {
 		c.zones()
+	}
+}
+
+// closing judges the state that a close found: the close comes after every
+// write and observation, whenever these began, so that it is the last state.
+func (c *Checker) closing() {
+	if c.closeAck == never || c.mayComeBack(c.closeStart) {
+		return
+	}
+	for i := range c.obs {
+		r := &c.obs[i]
+		if c.ops[r.op].Kind != history.Close {
+			continue
+		}
+		w := &c.writes[r.write]
+		for j := range c.writes {
+			k := &c.writes[j]
+			if k.fate == void || k.bound() == never || j == r.write {
+				continue
+			}
+			w.last = max(w.last, k.last)
+			switch {
+			case k.bound() == first || k.last <= w.bound() || r.over >= 0:
+			case k.fate == acked:
+				r.over = j
+			case r.back < 0:
+				r.back = j
+			}
+		}
+	}
+}
+
+// firstCreate puts the create before all other writes where there is only one
+// that may have been applied: an update needs a session to be applied to.
+func (c *Checker) firstCreate() {
+	only := -1
+	for i := range c.writes {
+		if w := &c.writes[i]; w.kind == history.Create && w.fate != void {
+			if only >= 0 {
+				return
+			}
+			only = i
+		}
+	}
+	if only >= 0 && c.born != never {
+		c.writes[only].seen = first
 	}
 }
 
@@ -387,10 +452,10 @@ func (c *Checker) zones() {
 		if w.fate != acked && w.seen == never || w.fate == void {
 			continue // may as well never have taken effect
 		}
-		if first := w.bound(); first < w.last {
-			forward = append(forward, zone{first, w.last, i})
+		if bound := w.bound(); bound < w.last {
+			forward = append(forward, zone{bound, w.last, i})
 		} else {
-			backward = append(backward, zone{w.last, first, i})
+			backward = append(backward, zone{w.last, bound, i})
 		}
 	}
 	slices.SortFunc(forward, func(a, b zone) int { return cmp.Or(cmp.Compare(a.lo, b.lo), a.write-b.write) })
@@ -441,10 +506,10 @@ func (c *Checker) countReads(explained int) {
 
 func secs(d time.Duration) string { return fmt.Sprintf("%.6f s", d.Seconds()) }
 
-// mayComeBack says whether an unknown create may take effect after t.
+// mayComeBack says whether a create may take effect after t.
 func (c *Checker) mayComeBack(t time.Duration) bool {
 	for i := range c.writes {
-		if w := &c.writes[i]; w.kind == history.Create && w.fate == unknown && w.seen >= t {
+		if w := &c.writes[i]; w.kind == history.Create && w.fate != void && w.bound() >= t {
 			return true
 		}
 	}
