@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -52,7 +53,13 @@ func open(t testing.TB, o Options) *Store {
 func reopen(t testing.TB, s *Store) *Store {
 	t.Helper()
 	require.NoError(t, s.Close())
-	return open(t, Options{Dir: s.dir})
+	return open(t, Options{Dir: s.dir, FS: s.fs.FS})
+}
+
+// inMemory is a store whose syncs cost nothing; reopen finds it again.
+func inMemory(t testing.TB) *Store {
+	t.Helper()
+	return open(t, Options{Dir: "data", FS: vfs.NewMem(), memTable: 1 << 20})
 }
 
 func commit(t testing.TB, s *Store, as ...Append) {
@@ -78,7 +85,7 @@ func requireLog(t *testing.T, s *Store, group uint32, want ...*raftpb.Entry) *St
 }
 
 func TestNewDiskIsEmpty(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+	s := inMemory(t)
 	_, ok, err := s.Identity()
 	require.NoError(t, err)
 	require.False(t, ok)
@@ -99,14 +106,14 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestLogWithoutIdentityIsRefused(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+	s := inMemory(t)
 	commit(t, s, Append{Group: 1, Entries: entries(1, 1, 1), HardState: hard(1, 1, 0)})
 	_, _, err := s.Identity()
 	require.ErrorContains(t, err, "no identity")
 }
 
 func TestAppendAndHardState(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+	s := inMemory(t)
 	// The first index is the caller's choice: replicas begin from a made-up snapshot at 1.
 	commit(t, s, Append{Group: 1, Entries: entries(2, 4, 1), HardState: hard(1, 2, 1)})
 	commit(t, s, Append{Group: 1, Entries: entries(5, 5, 2), HardState: hard(2, 3, 4)},
@@ -120,7 +127,7 @@ func TestAppendAndHardState(t *testing.T) {
 }
 
 func TestConflictDeletesWhatIsBehind(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+	s := inMemory(t)
 	commit(t, s, Append{Group: 1, Entries: entries(1, 9, 1), HardState: hard(1, 1, 3)})
 	commit(t, s, Append{Group: 1, Entries: entries(4, 5, 2), HardState: hard(2, 1, 3)})
 	s = requireLog(t, s, 1, append(entries(1, 3, 1), entries(4, 5, 2)...)...)
@@ -132,7 +139,7 @@ func TestConflictDeletesWhatIsBehind(t *testing.T) {
 }
 
 func TestSnapshotAndTruncation(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+	s := inMemory(t)
 	data := bytes.Repeat([]byte("state "), chunkSize) // six chunks
 	commit(t, s, Append{Group: 1, Entries: entries(1, 20, 1), HardState: hard(1, 1, 15)})
 	require.NoError(t, s.SaveSnapshot(1, *snapshot(15, 1, data), 10))
@@ -174,7 +181,7 @@ func TestSnapshotFromLeaderReplacesTheLog(t *testing.T) {
 		{"at its end", 20, entries(21, 21, 3)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := open(t, Options{Dir: t.TempDir()})
+			s := inMemory(t)
 			commit(t, s, Append{Group: 2, Entries: entries(1, 20, 1), HardState: hard(1, 1, 5)})
 			commit(t, s, Append{Group: 2, Snapshot: snapshot(c.index, 2, []byte("x")), Entries: c.after, HardState: hard(3, 0, c.index)})
 			s = requireLog(t, s, 2, c.after...)
@@ -189,7 +196,7 @@ func TestSnapshotFromLeaderReplacesTheLog(t *testing.T) {
 // An own snapshot may be ahead of what is on disk: a leader applies what a
 // quorum of others has before its own disk does.
 func TestOwnSnapshotAheadOfTheLog(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+	s := inMemory(t)
 	commit(t, s, Append{Group: 1, Entries: entries(1, 5, 1), HardState: hard(1, 1, 5)})
 	require.NoError(t, s.SaveSnapshot(1, *snapshot(8, 1, nil), 8))
 	s = requireLog(t, s, 1)
@@ -198,7 +205,7 @@ func TestOwnSnapshotAheadOfTheLog(t *testing.T) {
 }
 
 func TestDeleteGroup(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+	s := inMemory(t)
 	for g := range uint32(2) {
 		commit(t, s, Append{Group: g, Snapshot: snapshot(3, 1, []byte("x")), Entries: entries(4, 5, 1), HardState: hard(1, 1, 3)})
 	}
@@ -214,7 +221,7 @@ func TestDeleteGroup(t *testing.T) {
 // A batch that would leave a log that cannot be trusted is refused whole, and
 // the store goes on.
 func TestImpossibleAppendsAreRefused(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+	s := inMemory(t)
 	commit(t, s, Append{Group: 1, Entries: entries(5, 8, 2), HardState: hard(2, 1, 5)})
 	for want, a := range map[string]Append{
 		"gap behind 8":         {Entries: entries(10, 10, 2)},
@@ -238,7 +245,7 @@ func TestImpossibleAppendsAreRefused(t *testing.T) {
 
 // Unfinished snapshots cost no space for longer than a restart.
 func TestUnfinishedSnapshotIsDropped(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir()})
+	s := inMemory(t)
 	require.NoError(t, s.SaveSnapshot(1, *snapshot(3, 1, []byte("kept")), 3))
 	for _, g := range []uint32{1, 9} {
 		_, err := s.writeChunks(g, snapshot(4, 1, make([]byte, 3*chunkSize)))
@@ -275,7 +282,7 @@ type model struct {
 
 // TestRandomHistories compares thirteen groups, written at once, with models.
 func TestRandomHistories(t *testing.T) {
-	s := open(t, Options{Dir: t.TempDir(), RecordSync: true})
+	s := inMemory(t)
 	const groups = 13
 	models := make([]*model, groups)
 	run := func(seed uint64) {
@@ -303,8 +310,7 @@ func TestRandomHistories(t *testing.T) {
 		require.False(t, t.Failed())
 		m := s.Metrics()
 		require.Less(t, m.Batches, m.Commits+m.Commits/2) // group commit
-		require.NoError(t, s.Close())
-		s = open(t, Options{Dir: s.dir, RecordSync: true})
+		s = reopen(t, s)
 		for g, m := range models {
 			gs, err := s.Load(uint32(g))
 			require.NoError(t, err)
