@@ -142,11 +142,11 @@ func (a *analysis) read(name string) reading {
 		return a.readFailover()
 	case SessionLoss:
 		return a.counted(func(t *trial) int { return t.m.SessionsLost }, func(t *trial) string {
-			return fmt.Sprintf("%d sessions, %d not found%s", t.m.Sessions, t.m.SessionsLost, unreadText(t))
+			return fmt.Sprintf("%d of %d sessions not found%s", t.m.SessionsLost, t.m.Sessions, unreadText(t))
 		})
 	case LostWrites:
 		return a.counted(func(t *trial) int { return t.m.LostWrites }, func(t *trial) string {
-			return fmt.Sprintf("%d acknowledged writes are gone, of %d sessions", t.m.LostWrites, t.m.Sessions)
+			return fmt.Sprintf("acknowledged writes gone: %d (of %d sessions)", t.m.LostWrites, t.m.Sessions)
 		})
 	case Regressed:
 		return a.counted(func(t *trial) int { return t.m.Regressed }, func(t *trial) string {
@@ -156,17 +156,17 @@ func (a *analysis) read(name string) reading {
 		return a.counted(func(t *trial) int {
 			return t.m.StaleReads + t.m.BackwardReads + t.m.PhantomReads + t.m.CorruptReads
 		}, func(t *trial) string {
-			return fmt.Sprintf("%d strong reads: %d stale, %d backward, %d phantom, %d corrupt; %d unknown writes took effect late, which is legal",
+			return fmt.Sprintf("strong reads: %d; stale %d, backward %d, phantom %d, corrupt %d; unknown writes that took effect late, which is legal: %d",
 				t.safety.observed, t.m.StaleReads, t.m.BackwardReads, t.m.PhantomReads, t.m.CorruptReads, t.m.LateWrites)
 		})
 	case Expiry:
 		return a.counted(func(t *trial) int { return t.m.ExpiryViolations }, func(t *trial) string {
-			return fmt.Sprintf("%d sessions looked at after their time: %d expired early, %d late, %d came back",
+			return fmt.Sprintf("sessions looked at after their time: %d; expired early %d, expired late %d, came back %d",
 				t.safety.expired, t.m.ExpiredEarly, t.m.ExpiredLate, t.m.Resurrected)
 		})
 	case Linearizability:
 		return a.counted(func(t *trial) int { return t.m.NotLinearizable }, func(t *trial) string {
-			return fmt.Sprintf("%d histories of contested sessions with %d operations: %d not linearizable, %d not decided",
+			return fmt.Sprintf("contested sessions checked: %d (%d operations); not linearizable %d, not decided %d",
 				t.m.Histories, t.m.LinearizableOps, t.m.NotLinearizable, t.m.Undecided)
 		})
 	case MinorityAckWrite:
@@ -177,14 +177,14 @@ func (a *analysis) read(name string) reading {
 					tried += f.minority.Attempts
 				}
 			}
-			return fmt.Sprintf("%d writes tried in a cut-off region, %d acknowledged", tried, t.m.MinorityAcks)
+			return fmt.Sprintf("writes tried in a cut-off region: %d, acknowledged %d", tried, t.m.MinorityAcks)
 		})
 	case RPO:
 		var m reading
 		for _, t := range a.trials {
 			if v := t.m.RPO; v != nil && (m.value == nil || v.Value > m.value.Value) {
 				m.value = v
-				m.evidence = fmt.Sprintf("%d acknowledged writes lost", t.m.LostWrites)
+				m.evidence = fmt.Sprintf("acknowledged writes lost: %d", t.m.LostWrites)
 			}
 		}
 		return m
@@ -272,7 +272,7 @@ func (a *analysis) readFailover() reading {
 	if worst.N == 0 {
 		return reading{value: v, evidence: fmt.Sprintf("no bad operation on any of %d partitions", len(of.outages.spans))}
 	}
-	e := fmt.Sprintf("%d of %d partitions had an outage: median %s s, at most %s%s s, give or take %s s; over %s s after the change",
+	e := fmt.Sprintf("%d of %d partitions had an outage: median %s s, longest %s%s s, give or take %s s; all over %s s after the change",
 		worst.N, len(of.outages.spans), short(worst.P50), ifStr(worst.Censored, "at least ", ""), short(worst.Value), short(worst.Resolution), short(worst.FromAsked))
 	if f := of.faults[0]; len(of.faults) > 0 && f.undo != nil && f.undo.N > 0 && f.undo.Value == worst.Value && (f.failover == nil || f.failover.Value < worst.Value) {
 		e += "; it was caused by undoing the fault"

@@ -211,8 +211,8 @@ func (c *Checker) collect() {
 			if w.fate == acked {
 				w.ack = o.End
 			}
-			if w.seq == 0 {
-				break // refused by its condition, or never sent
+			if w.seq == 0 || o.Outcome == history.Unsent {
+				break // nothing was written: refused by its condition, or never sent
 			}
 			if n := len(c.writes); n > 0 && c.writes[n-1].seq >= w.seq {
 				sorted = false
