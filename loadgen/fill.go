@@ -8,22 +8,21 @@ import (
 	"github.com/fivenines/fivenines/loadgen/history"
 )
 
-const fillInFlight = 4000
-
 // Fill implements [Generator]. A create that ended unknown is replaced by one of
 // a new session. It takes at most 30 s and a millisecond a session.
 func (e *engine) Fill(ctx context.Context) error {
 	limit := 30*time.Second + time.Duration(e.w.Sessions)*time.Millisecond
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%v were not enough", limit))
 	defer cancel()
-	wanted, failed, last := e.wanted(), 0, history.NoCause
-	ph := &phase{
+	wanted, failed, errorReplies, last := e.wanted(), 0, 0, history.NoCause
+	var ph *phase
+	ph = &phase{
 		emit: func(now time.Duration) bool {
-			if failed > 3*wanted+10_000 || e.missing() == 0 && e.slab.used == 0 {
+			if failed > 3*wanted+10_000 || errorReplies > wanted+100 || e.missing() == 0 && e.slab.used == 0 {
 				return true
 			}
 			for _, p := range e.s.pops {
-				for p.size()+e.contestedOf(p) < p.target && e.slab.used < fillInFlight {
+				for p.size()+e.contestedOf(p) < p.target && e.slab.used < ph.window.open() {
 					n, ses := e.s.born(p)
 					e.issue(e.s.write(p, history.Create, n, ses), now, now)
 				}
@@ -34,6 +33,9 @@ func (e *engine) Fill(ctx context.Context) error {
 			if op.Outcome != history.OK {
 				failed++
 				last = op.Cause
+				if last == history.ErrorReply {
+					errorReplies++
+				}
 			}
 		},
 	}

@@ -53,6 +53,7 @@ type engine struct {
 	dirty     []*resp.Conn // of the loop alone: to be flushed
 	ticks     int
 	checked   time.Duration
+	stepped   time.Duration
 	maxOpen   int // operations outstanding, above which new ones are not sent
 	closed    bool
 	runs      uint64
@@ -66,8 +67,9 @@ type phase struct {
 	emit func(now time.Duration) bool
 	// ended, if it is set, is told of each operation that ended.
 	ended   func(op *history.Op)
-	emitted bool // emit said so
-	stop    bool // end everything that is outstanding
+	window  window // of Fill and ReadBack
+	emitted bool   // emit said so
+	stop    bool   // end everything that is outstanding
 	done    chan struct{}
 }
 
@@ -85,7 +87,7 @@ func New(w Workload, rec Recorder, clock func() time.Duration) (Generator, error
 		jitter:   rand.New(rand.NewPCG(uint64(w.Seed), 0x717E)),
 		maxOpen:  int(1.5*w.Rate*w.Deadline.Seconds()) + 8192,
 	}
-	if w.Rate <= 30_000 {
+	if w.Rate < 10_000 {
 		e.tick = time.Millisecond
 	}
 	e.stats.init()
@@ -362,8 +364,10 @@ func (e *engine) step() (active bool) {
 			e.submit(f, now)
 		}
 	}
+	since := min(now-e.stepped, 100*time.Millisecond)
+	e.stepped = now
 	for _, p := range e.pools {
-		p.letOut(now)
+		p.letOut(now, since)
 	}
 	ph := e.phase
 	if ph != nil {
@@ -475,9 +479,11 @@ func (e *engine) send(f ref, r *request, p *pool, g *gate, now time.Duration) bo
 }
 
 // letOut sends probes through shut gates, and what waited through open ones.
-func (p *pool) letOut(now time.Duration) {
+// since is how long ago it did so last: a loop that is short of time must not let
+// out less.
+func (p *pool) letOut(now, since time.Duration) {
 	e := p.e
-	quota := int(releaseSpeedup*e.w.Rate*e.tick.Seconds()) + 16
+	quota := int(releaseSpeedup*e.w.Rate*since.Seconds()) + 16
 	for ln := range lanes {
 		q := &p.wait[ln]
 		e.trim(q)
@@ -562,8 +568,10 @@ func (e *engine) answer(f ref, r *request, a *answer, now time.Duration) {
 	g, _ := p.gate(op.Partition, lane(op.Kind))
 	switch a.kind {
 	case notApplied:
-		if a.moved != "" {
-			p.moved(r.slot, a.moved)
+		if a.moved != "" && p.moved(r.slot, a.moved) {
+			r.last = history.NotApplied
+			e.requeue(f, r)
+			return
 		}
 		was := g.shut
 		g.refused(now, e.pause())
@@ -684,6 +692,7 @@ func (e *engine) overdue(now time.Duration) {
 			f.gen = r.gen
 			r.last = history.Timeout
 			e.requeue(f, r)
+			e.phase.window.shrink(now)
 		}
 		e.deadlines.push(overdue{f, now + e.w.Deadline})
 	}
@@ -736,6 +745,11 @@ func (e *engine) end(f ref, now time.Duration, o history.Outcome, c history.Caus
 	e.s.settle(op)
 	e.stats.ended(op, e.w.Deadline)
 	if ph := e.phase; ph != nil && ph.ended != nil {
+		if o == history.OK {
+			ph.window.grow()
+		} else {
+			ph.window.shrink(now)
+		}
 		ph.ended(op)
 	}
 	e.done = append(e.done, *op)

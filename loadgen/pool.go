@@ -436,11 +436,15 @@ func (p *pool) find(r resp.SlotRange) int {
 	})
 }
 
-// moved takes a redirection as a hint, if it names an entry of ours.
-func (p *pool) moved(slot uint16, addr string) {
-	if i := slices.IndexFunc(p.entries, func(en *entry) bool { return en.Address == addr }); i >= 0 {
-		p.leaders[slot] = int16(i)
+// moved takes a redirection as a hint, if it names an entry of ours. It says
+// whether that is news.
+func (p *pool) moved(slot uint16, addr string) bool {
+	i := slices.IndexFunc(p.entries, func(en *entry) bool { return en.Address == addr })
+	if i < 0 || int(p.leaders[slot]) == i {
+		return false
 	}
+	p.leaders[slot] = int16(i)
+	return true
 }
 
 // keep holds the connection: dials, reads until it breaks, dials again.

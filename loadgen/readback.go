@@ -8,8 +8,6 @@ import (
 	"github.com/fivenines/fivenines/loadgen/history"
 )
 
-const readBackInFlight = 4000
-
 // ReadBack implements [Generator]. Sessions whose time was over less than a
 // minute ago are read as well: they must not be there any more. The reads come
 // from clients that stand with the first share of followers.
@@ -58,7 +56,8 @@ func (e *engine) ReadBack(ctx context.Context, region int, perSecond float64) er
 		}
 		e.issue(intent{kind: history.ReadBack, class: history.Audit, n: n, client: ordinal, region: uint8(home), pool: p.index}, intended, now)
 	}
-	ph := &phase{
+	var ph *phase
+	ph = &phase{
 		emit: func(now time.Duration) bool {
 			if start < 0 {
 				start = now
@@ -68,7 +67,7 @@ func (e *engine) ReadBack(ctx context.Context, region int, perSecond float64) er
 			for _, at := range buf {
 				due.push(start + at)
 			}
-			for due.len() > 0 && next < len(sessions) && e.slab.used < readBackInFlight {
+			for due.len() > 0 && next < len(sessions) && e.slab.used < ph.window.open() {
 				issue(due.pop(), now)
 			}
 			return next == len(sessions)
