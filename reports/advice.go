@@ -98,7 +98,7 @@ func advice(r *slo.Result, o *slo.Objective) string {
 			}
 		}
 		if n := examplesOf(r, o.Name); n > 0 {
-			s += fmt.Sprintf(" %s shown under Consistency.", countOf(n, "example is", "examples are"))
+			s += fmt.Sprintf(" The operations of %s are given below.", countOf(n, "such session", "such sessions"))
 		}
 		return s
 	case slo.Inconclusive:
@@ -171,11 +171,28 @@ func milestones(t *slo.Trial) []milestone {
 	return ms
 }
 
-// longestPhase says which phase of the worst trial's outage took the most.
+// longestPhase says which phase of the worst trial's outage took the most, or
+// which shards did not come back at all.
 func longestPhase(r *slo.Result) string {
 	w := worst(r)
 	if w < 0 {
 		return ""
+	}
+	if o := r.Trials[w].Measures.Failover; o != nil && o.Censored {
+		var open []string
+		for _, p := range o.Partitions {
+			if p.Censored {
+				open = append(open, fmt.Sprint(p.Partition))
+			}
+		}
+		if len(open) == 0 {
+			return ""
+		}
+		noun := "shard"
+		if len(open) > 1 {
+			noun = "shards"
+		}
+		return fmt.Sprintf("Here %s %s had not come back when the load stopped: look for why there was no leader, or none that clients reached.", noun, listText(open, 12))
 	}
 	ms := milestones(&r.Trials[w])
 	if len(ms) < 2 {

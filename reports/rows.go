@@ -182,9 +182,9 @@ func margin(o *slo.Objective) string {
 	case over && least:
 		return s + " short"
 	case over && atLeast(o.Measured):
-		return "at least " + s + " over" + unit
+		return "at least " + s + " over"
 	case over:
-		return s + " over" + unit
+		return s + " over"
 	}
 	return s + " to spare" + unit
 }

@@ -58,6 +58,9 @@ func timelineTable(cols []column, v view) table {
 func phasesTable(r *slo.Result, ms []milestone, of string) table {
 	t := table{Caption: "Milestones after the fault was asked" + of + "."}
 	planned := slices.ContainsFunc(ms, func(m milestone) bool { return m.Plan > 0 })
+	if o := r.Trials[worst(r)].Measures.Failover; o != nil && o.Censored {
+		t.Note = "The outage was not over when the load stopped: the last shard named here is the last one that came back."
+	}
 	t.Head = heads("What happened", "#After the fault", "#After the one before")
 	if planned {
 		t.Head = append(t.Head, cell{Text: "Plan", Num: true})
@@ -130,8 +133,28 @@ func recoveryTables(r *slo.Result) []table {
 	var out []table
 	for _, t := range []table{faults, trials} {
 		if len(t.Rows) > 0 {
-			out = append(out, t)
+			out = append(out, t.upright())
 		}
+	}
+	return out
+}
+
+// upright turns a table of few long rows, so that it can be read without
+// scrolling sideways.
+func (t table) upright() table {
+	if len(t.Rows) > 3 {
+		return t
+	}
+	out := table{Caption: t.Caption, Note: t.Note, Head: []cell{t.Head[0]}}
+	for _, r := range t.Rows {
+		out.Head = append(out.Head, cell{Text: r[0].Text})
+	}
+	for i := 1; i < len(t.Head); i++ {
+		row := []cell{{Text: t.Head[i].Text}}
+		for _, r := range t.Rows {
+			row = append(row, cell{Text: orDash(r[i].Text)})
+		}
+		out.Rows = append(out.Rows, row)
 	}
 	return out
 }

@@ -36,7 +36,7 @@ func columns(slices []slo.Slice, from, to float64) []column {
 		width = math.Ceil((to - from) / maxColumns)
 	}
 	var out []column
-	n := 0
+	n := 0 // seconds in the last column
 	for i := range slices {
 		s := &slices[i]
 		at := float64(s.Second)
@@ -220,7 +220,7 @@ func drawTimeline(r *slo.Result, v view, cols []column, f form) (drawing, error)
 	if err := addSteps(rate, cols, v.origin, []series{
 		{colour: "served", fill: "served-fill", width: 1.6, of: func(c *column) float64 { return c.served }},
 		{colour: "offered", width: 1.2, dashes: []vg.Length{5, 3}, of: func(c *column) float64 { return c.offered }},
-		{colour: "bad", fill: "bad", width: 1.2, of: func(c *column) float64 { return c.bad }},
+		{colour: "bad", fill: "bad", width: 1.2, of: func(c *column) float64 { return c.bad }, gaps: true},
 	}); err != nil {
 		return drawing{}, err
 	}
@@ -569,7 +569,7 @@ func describe(r *slo.Result, v view, cols []column) string {
 			s += "."
 		}
 	}
-	s += fmt.Sprintf(" The lowest served rate was %s of %s operations a second, at %s. In all, %s operations were bad.", grouped(low.served), grouped(low.offered), instant(low.from, v), grouped(bad))
+	s += fmt.Sprintf(" The lowest served rate was %s of %s operations a second, in the second from %s on. In all, %s operations were bad.", grouped(low.served), grouped(low.offered), instant(low.from, v), grouped(bad))
 	if slow.writeP99 > 0 {
 		s += fmt.Sprintf(" The 99th percentile of writes was highest at %s, with %s.", instant(slow.from, v), millisText(slow.writeP99))
 	}
