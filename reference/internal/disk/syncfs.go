@@ -503,9 +503,6 @@ func (f *recordFS) track(name, rel string, file vfs.File) (*recordFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.putSlot(off, ino, 0); err != nil {
-		return nil, err
-	}
 	if err := f.log(op{kind: opCreate, name: rel, ino: ino}); err != nil {
 		return nil, err
 	}
