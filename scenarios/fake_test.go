@@ -83,10 +83,13 @@ func (s *fakeSystem) Up(ctx context.Context, topo *fixtures.Topology, target fix
 		fakeSystem: s, loseEvery: s.loseEvery, topo: topo, target: target, opt: opt,
 		states: map[string]fixtures.NodeState{}, cut: map[string]bool{},
 		ports: map[string]net.Listener{}, sessions: map[string]*fakeSession{},
-		changed: make(chan struct{}), serving: true, conns: map[net.Conn]bool{},
+		changed: make(chan struct{}), serving: true, well: make([]bool, len(topo.Regions)), conns: map[net.Conn]bool{},
 	}
 	if opt.Mutant == "forgetful" {
 		d.loseEvery = 10
+	}
+	for r := range d.well {
+		d.well[r] = true
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	for _, n := range topo.Nodes() {
@@ -138,6 +141,7 @@ type fakeDeployment struct {
 	changed  chan struct{} // closed and made anew when a state or link changes
 	leader   int           // region
 	serving  bool
+	well     []bool // regions that could lead
 	sessions map[string]*fakeSession
 	conns    map[net.Conn]bool
 	dying    *time.Timer
@@ -194,7 +198,10 @@ func (d *fakeDeployment) change(do func()) error {
 	do()
 	close(d.changed)
 	d.changed = make(chan struct{})
-	switch whole := d.whole(d.leader); {
+	for r := range d.topo.Regions {
+		d.well[r] = d.whole(r)
+	}
+	switch whole := d.well[d.leader]; {
 	case d.serving && !whole:
 		d.serving = false
 		if d.takeover >= 0 {
@@ -226,7 +233,7 @@ func (d *fakeDeployment) takeOver() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for r := range d.topo.Regions {
-		if !d.whole(r) {
+		if !d.well[r] {
 			continue
 		}
 		d.leader, d.serving = r, true
@@ -349,6 +356,7 @@ func (d *fakeDeployment) accept(l net.Listener, link fixtures.Link) {
 }
 
 func (d *fakeDeployment) serve(c net.Conn, link fixtures.Link) {
+	region := slices.IndexFunc(d.topo.Regions, func(r fixtures.Region) bool { return r.Name == link.ToRegion })
 	r, w := bufio.NewReader(c), bufio.NewWriter(c)
 	for {
 		args, err := readCommand(r)
@@ -358,7 +366,7 @@ func (d *fakeDeployment) serve(c net.Conn, link fixtures.Link) {
 		if !d.pass(link) {
 			return
 		}
-		_, _ = w.WriteString(d.answer(link, args))
+		_, _ = w.WriteString(d.answer(region, args))
 		if r.Buffered() == 0 {
 			if w.Flush() != nil {
 				return
@@ -370,10 +378,10 @@ func (d *fakeDeployment) serve(c net.Conn, link fixtures.Link) {
 // pass waits while the link or its node is silent, and says whether the
 // connection still stands.
 func (d *fakeDeployment) pass(link fixtures.Link) bool {
-	waited := false
+	waited, id := false, link.ID()
 	for {
 		d.mu.Lock()
-		blocked, dead, changed := d.cut[link.ID()] || d.states[link.To] == fixtures.Paused, d.states[link.To] == fixtures.Dead, d.changed
+		blocked, dead, changed := d.cut[id] || d.states[link.To] == fixtures.Paused, d.states[link.To] == fixtures.Dead, d.changed
 		d.mu.Unlock()
 		if dead {
 			return false
@@ -427,7 +435,7 @@ func bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
 const null = "$-1\r\n"
 
 // answer does a command.
-func (d *fakeDeployment) answer(link fixtures.Link, args []string) string {
+func (d *fakeDeployment) answer(region int, args []string) string {
 	if len(args) == 0 {
 		return "-ERR empty\r\n"
 	}
@@ -441,7 +449,7 @@ func (d *fakeDeployment) answer(link fixtures.Link, args []string) string {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.serving || !d.whole(slices.IndexFunc(d.topo.Regions, func(r fixtures.Region) bool { return r.Name == link.ToRegion })) {
+	if !d.serving || !d.well[region] {
 		return "-NOTAPPLIED no leader\r\n"
 	}
 	if len(args) < 2 {

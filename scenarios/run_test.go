@@ -23,7 +23,7 @@ import (
 // TestMain lets more runs go on at once than there are cores: they mostly wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -123,8 +123,20 @@ type outcome struct {
 }
 
 // runQuick runs a scenario against a fake system and checks what holds for
-// every run: nothing is left up, nothing is left in the journal.
+// every run: nothing is left up, nothing is left in the journal. Where the
+// machine was too busy for a run of seconds to say anything, it runs again.
 func runQuick(ctx context.Context, t *testing.T, spec *Spec, sys *fakeSystem, change ...func(*Options)) outcome {
+	t.Helper()
+	for try := 1; ; try++ {
+		o := runOnce(ctx, t, spec, sys, change...)
+		if o.res == nil || o.res.Load.ScheduleLagMSP999 < 100 || ctx.Err() != nil || try == 5 {
+			return o
+		}
+		t.Logf("the generator was %.0f ms late: again", o.res.Load.ScheduleLagMSP999)
+	}
+}
+
+func runOnce(ctx context.Context, t *testing.T, spec *Spec, sys *fakeSystem, change ...func(*Options)) outcome {
 	t.Helper()
 	rec := &recorder{}
 	opt := Options{
