@@ -330,6 +330,8 @@ func (e *engine) loop() {
 
 // step is one tick. It says whether a phase is on.
 func (e *engine) step() (active bool) {
+	begun := e.stats.loop.begin()
+	defer func() { e.stats.loop.end(begun) }()
 	e.mu.Lock()
 	now := e.clock()
 	e.ticks++
@@ -395,7 +397,6 @@ func (e *engine) step() (active bool) {
 		e.rec.Record(done)
 	}
 	e.spare, e.dirty = done[:0], e.dirty[:0]
-	e.stats.busy.Add(int64(e.clock() - now))
 	if finished {
 		close(ph.done)
 	}
@@ -539,13 +540,8 @@ func (e *engine) pause() time.Duration {
 // answered completes what a socket buffer full of replies answers. The
 // connection that they came on must still be the link's.
 func (e *engine) answered(l *link, rc *resp.Conn, as []answer, now time.Duration) error {
-	before := e.clock()
 	e.mu.Lock()
-	locked := e.clock()
-	defer func() {
-		e.mu.Unlock()
-		e.stats.busy.Add(int64(before - now + e.clock() - locked))
-	}()
+	defer e.mu.Unlock()
 	if l.rc != rc {
 		return errors.New("the connection was given up")
 	}

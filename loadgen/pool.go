@@ -465,6 +465,8 @@ func (l *link) keep(ctx context.Context) {
 		e.mu.Unlock()
 		var answers []answer
 		_ = rc.Replies(func(rs []resp.Reply) error {
+			begun := e.stats.reads.begin()
+			defer func() { e.stats.reads.end(begun) }()
 			now := e.clock()
 			answers = answers[:0]
 			for _, r := range rs {

@@ -1,7 +1,6 @@
 package loadgen
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -9,11 +8,12 @@ import (
 	"github.com/fivenines/fivenines/loadgen/history"
 )
 
-// stats is guarded by the engine's lock, but for busy.
+// stats is guarded by the engine's lock, but for the meters.
 type stats struct {
 	total Stats
 	lag   *hdrhistogram.Histogram // of the current or last Run, microseconds
-	busy  atomic.Int64
+	loop  meter
+	reads meter // of the connections
 
 	// Since the last call of Interval.
 	since                time.Duration
@@ -69,15 +69,15 @@ func (s *stats) ended(op *history.Op, deadline time.Duration) {
 	_ = h.RecordValue(took.Microseconds()) // out of range only after ten minutes
 }
 
-// Snapshot implements [Generator]. CPU is the time that the generator's own code
-// was at work, system calls for sending included and those for receiving not; on
-// a busy machine it is too high by the time that it was preempted.
+// Snapshot implements [Generator]. CPU is an estimate from a sample (see meter):
+// drawing, sending with its system calls, decoding, completing and recording. The
+// system calls for receiving and the scheduler's part are not in it.
 func (e *engine) Snapshot() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.stats.total
 	s.LagP999 = time.Duration(e.stats.lag.ValueAtQuantile(99.9)) * time.Microsecond
-	s.CPU = time.Duration(e.stats.busy.Load())
+	s.CPU = e.stats.loop.total() + e.stats.reads.total()
 	for _, p := range e.s.pops {
 		s.Live += len(p.live)
 	}
