@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fivenines/fivenines/fixtures"
@@ -83,7 +84,9 @@ func retried(t *testing.T, within time.Duration, fn func() error) time.Duration 
 	t.Helper()
 	began := time.Now()
 	var last error
-	require.Eventually(t, func() bool { last = fn(); return last == nil }, within, 20*time.Millisecond, "last: %v", &last)
+	if !assert.Eventually(t, func() bool { last = fn(); return last == nil }, within, 20*time.Millisecond) {
+		t.Fatalf("last: %v", last)
+	}
 	return time.Since(began)
 }
 

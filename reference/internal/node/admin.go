@@ -110,6 +110,13 @@ func (n *Node) notReady(now time.Duration) string {
 		if !slices.Contains(members, cluster.RaftID(n.self.Index, n.generation)) {
 			return fmt.Sprintf("not yet a member of group %d", g.id)
 		}
+		for _, id := range g.g.Members() {
+			// In the joint configuration the lost identity still counts: to lose
+			// another replica now would cost the quorum.
+			if node, gen := cluster.NodeOf(id); node == n.self.Index && gen != n.generation {
+				return fmt.Sprintf("its old identity has not left group %d yet", g.id)
+			}
+		}
 	}
 	return ""
 }
@@ -211,6 +218,7 @@ func newMetrics(n *Node) *metrics {
 	counter("commands_total", "RESP commands.", n.server.Commands.Load)
 	counter("connections_accepted_total", "Client connections accepted.", n.server.Accepted.Load)
 	counter("connections_dropped_after_sleep_total", "Client connections dropped because this process did not run for a while.", n.server.Stalls.Load)
+	counter("connections_cut_off_total", "Client connections closed because their client did not take its answers.", n.server.CutOff.Load)
 	gauge("connections", "Open client connections.", func() float64 { return float64(n.server.Conns()) })
 	gauge("shards_led", "Shards that this node serves under a lease.", func() float64 {
 		c := 0
