@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"strconv"
 	"strings"
@@ -12,20 +13,18 @@ import (
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
 
-// batch collects the requests of one socket buffer.
+// batch collects the requests of one socket buffer. It lives as long as its
+// connection and belongs to the reader.
 type batch struct {
 	c     *conn
-	now   time.Duration
+	now   time.Duration // when its commands arrived, at the earliest
+	args  [][]byte
 	reqs  []*Request
 	arena []byte
 	block []Request // requests are cut from blocks: one allocation for many
 	slots []slot
-}
-
-func (b *batch) reset(c *conn, now time.Duration) {
-	b.c, b.now = c, now
-	b.reqs = nil
-	b.arena = nil
+	full  bool // too much is unanswered: wait before the next command
+	dead  bool
 }
 
 // own copies bytes that outlive the read buffer.
@@ -56,27 +55,41 @@ func (b *batch) newSlot() *slot {
 	return s
 }
 
+// submit hands over what was collected and sends what could be answered here.
 func (b *batch) submit() {
 	if len(b.reqs) > 0 {
 		b.c.s.node.Submit(b.reqs)
 	}
+	b.reqs, b.arena = nil, nil
 	b.c.mu.Lock()
 	some := len(b.c.out) > 0
 	b.c.mu.Unlock()
-	if some {
-		b.c.flush()
+	if some && b.c.flush(false) != nil {
+		b.c.kill()
 	}
-	b.reqs, b.arena = nil, nil
+}
+
+// note looks at what the connection owes. Callers hold its mu.
+func (b *batch) note() {
+	c := b.c
+	b.dead = c.dead
+	b.full = c.full(c.s.limit.pending)
 }
 
 func (b *batch) reply(p []byte) {
 	b.c.mu.Lock()
 	b.c.append(p)
+	b.note()
 	b.c.mu.Unlock()
 }
 
 func (b *batch) err(format string, a ...any) {
 	b.reply(resp.AppendError(nil, fmt.Sprintf(format, a...)))
+}
+
+// wrongArity is Redis's own text.
+func (b *batch) wrongArity(name string) {
+	b.err("ERR wrong number of arguments for '%s' command", strings.ToLower(name))
 }
 
 // spec is one command: the number of arguments it takes (with its name;
@@ -120,7 +133,7 @@ func init() {
 		"PTTL":      {2, r, one, func(b *batch, a [][]byte) { ttl(b, a, 1) }},
 		"MGET":      {-2, r, [3]int{1, -1, 1}, mget},
 		"DBSIZE":    {1, r, [3]int{}, dbsize},
-		"INFO":      {-1, f, [3]int{}, func(b *batch, _ [][]byte) { b.reply(resp.AppendBulk(nil, []byte(b.c.s.node.Info()))) }},
+		"INFO":      {-1, f, [3]int{}, func(b *batch, _ [][]byte) { b.reply(resp.AppendVerbatim(nil, b.c.s.node.Info(), b.c.proto)) }},
 		"COMMAND":   {-1, f, [3]int{}, command},
 		"CONFIG":    {-2, f, [3]int{}, config},
 		"CLIENT":    {-2, f, [3]int{}, client},
@@ -132,11 +145,11 @@ func init() {
 }
 
 // command runs one parsed command. GET is looked at first: it is most of the load.
-func (b *batch) command(a [][]byte) {
+func (b *batch) command(a [][]byte) (full, dead bool) {
 	b.c.s.Commands.Add(1)
 	if len(a) == 2 && len(a[0]) == 3 && a[0][0]|0x20 == 'g' && a[0][1]|0x20 == 'e' && a[0][2]|0x20 == 't' {
 		get(b, a)
-		return
+		return b.full, b.dead
 	}
 	var up [16]byte
 	name := a[0]
@@ -148,22 +161,34 @@ func (b *batch) command(a [][]byte) {
 			up[i] = ch
 		}
 		if s, ok := table[string(up[:len(name)])]; ok {
-			if s.arity > 0 && len(a) != s.arity || s.arity < 0 && len(a) < -s.arity {
-				b.err("ERR wrong number of arguments for '%s' command", strings.ToLower(string(name)))
-				return
+			if fits(s.arity, len(a)) {
+				s.handle(b, a)
+			} else {
+				b.wrongArity(string(name))
 			}
-			s.handle(b, a)
-			return
+			return b.full, b.dead
 		}
 	}
-	var args strings.Builder
+	var args []byte
 	for _, x := range a[1:] {
-		if args.Len() > 128 {
+		if len(args) >= 128 {
 			break
 		}
-		fmt.Fprintf(&args, "'%.128s' ", x)
+		args = fmt.Appendf(args, "'%s' ", cut(x, 128-len(args)))
 	}
-	b.err("ERR unknown command '%.128s', with args beginning with: %s", name, args.String())
+	b.err("ERR unknown command '%s', with args beginning with: %s", cut(name, 128), args)
+	return b.full, b.dead
+}
+
+// fits checks a number of arguments: exactly arity, or at least -arity.
+func fits(arity, n int) bool { return n == arity || arity < 0 && n >= -arity }
+
+// cut shortens what a client sent for an error text, as C's %.*s does.
+func cut(p []byte, n int) []byte {
+	if i := bytes.IndexByte(p, 0); i >= 0 {
+		p = p[:i]
+	}
+	return p[:min(len(p), n)]
 }
 
 func (b *batch) keyOK(key []byte) bool {
@@ -174,24 +199,44 @@ func (b *batch) keyOK(key []byte) bool {
 	return true
 }
 
-type former func(c *conn, dst []byte, rs []*Request) []byte
+// former makes one reply of completed requests.
+type former func(proto int, dst []byte, rs []*Request) []byte
 
-// ask queues n requests whose answers make one reply.
+// seed of the hashes by which a connection finds its writes under way.
+var seed = maphash.MakeSeed()
+
+// ask queues requests whose answers make one reply.
 func (b *batch) ask(form former, rs ...*Request) {
+	c := b.c
 	s := b.newSlot()
 	s.parts, s.reqs, s.form = len(rs), rs, form
-	for i, r := range rs {
-		r.To, r.slot, r.part = b.c, s, i
+	c.mu.Lock()
+	s.proto = c.proto
+	for _, r := range rs {
+		r.To, r.slot = c, s
 		r.Deadline = b.now + WriteBudget
-		r.Eventual = b.c.eventual && r.Kind != Write
+		r.Eventual = c.eventual && r.Kind != Write
+		if r.Kind != Write && (len(c.writes) == 0 || r.Kind == Count || r.Eventual) {
+			continue
+		}
+		h := maphash.Bytes(seed, r.Op.Key)
+		if r.Kind != Write {
+			if c.writes[h] == 0 {
+				continue
+			}
+			r.throughLog()
+		}
+		r.hash = h
+		c.writes[h]++
 	}
-	b.c.mu.Lock()
-	b.c.push(s)
-	b.c.mu.Unlock()
+	c.push(s)
+	c.pending += len(rs)
+	b.note()
+	c.mu.Unlock()
 	b.reqs = append(b.reqs, rs...)
 }
 
-// write1 queues one write whose request is known to succeed or fail as a whole.
+// write queues one write.
 func (b *batch) write(form former, op session.Op) {
 	if !b.keyOK(op.Key) {
 		return
@@ -268,6 +313,8 @@ func get(b *batch, a [][]byte) {
 			} else {
 				c.out = resp.AppendNull(c.out[:mark], c.proto)
 			}
+			c.bound()
+			b.note()
 			c.mu.Unlock()
 			return
 		}
@@ -298,41 +345,41 @@ func closeBulk(dst []byte, mark, start int) []byte {
 	return append(dst, '\r', '\n')
 }
 
-func formValue(c *conn, dst []byte, rs []*Request) []byte {
+func formValue(proto int, dst []byte, rs []*Request) []byte {
 	if d, bad := failed(dst, rs); bad {
 		return d
 	}
 	if !rs[0].Found {
-		return resp.AppendNull(dst, c.proto)
+		return resp.AppendNull(dst, proto)
 	}
 	return resp.AppendBulk(dst, rs[0].Value)
 }
 
-func formOld(c *conn, dst []byte, rs []*Request) []byte {
+func formOld(proto int, dst []byte, rs []*Request) []byte {
 	if d, bad := failed(dst, rs); bad {
 		return d
 	}
 	if !rs[0].Result.Found {
-		return resp.AppendNull(dst, c.proto)
+		return resp.AppendNull(dst, proto)
 	}
 	return resp.AppendBulk(dst, rs[0].Result.Old)
 }
 
-func formSet(c *conn, dst []byte, rs []*Request) []byte {
+func formSet(proto int, dst []byte, rs []*Request) []byte {
 	if d, bad := failed(dst, rs); bad {
 		return d
 	}
 	if rs[0].Op.Flags&session.WantOld != 0 {
-		return formOld(c, dst, rs)
+		return formOld(proto, dst, rs)
 	}
 	if !rs[0].Result.Applied {
-		return resp.AppendNull(dst, c.proto)
+		return resp.AppendNull(dst, proto)
 	}
 	return resp.AppendOK(dst)
 }
 
 // formCount counts the writes that changed something.
-func formCount(_ *conn, dst []byte, rs []*Request) []byte {
+func formCount(_ int, dst []byte, rs []*Request) []byte {
 	if d, bad := failed(dst, rs); bad {
 		return d
 	}
@@ -361,18 +408,69 @@ func ping(b *batch, a [][]byte) {
 
 func is(a []byte, word string) bool { return len(a) == len(word) && strings.EqualFold(string(a), word) }
 
-// millis reads a time-to-live; Redis refuses those that are not positive or overflow.
-func (b *batch) millis(a []byte, unit int64, cmd string) (uint64, bool) {
+// integer reads a number as Redis does: in its one canonical spelling.
+func integer(a []byte) (int64, bool) {
 	n, err := strconv.ParseInt(string(a), 10, 64)
-	if err != nil {
-		b.err("ERR value is not an integer or out of range")
+	if err != nil || len(a) > 20 || !bytes.Equal(strconv.AppendInt(nil, n, 10), a) {
 		return 0, false
 	}
-	if n <= 0 || n > math.MaxInt64/unit/2 {
-		b.err("ERR invalid expire time in '%s' command", cmd)
-		return 0, false
+	return n, true
+}
+
+const notInteger = "ERR value is not an integer or out of range"
+
+// millis reads a time-to-live. bad is Redis's text for one that is not
+// positive, or does not fit its clock, which counts from 1970.
+func millis(a []byte, unit int64, cmd string) (ms uint64, bad string) {
+	n, ok := integer(a)
+	switch {
+	case !ok:
+		return 0, notInteger
+	case n <= 0 || n > math.MaxInt64/unit || n*unit > math.MaxInt64-time.Now().UnixMilli():
+		return 0, "ERR invalid expire time in '" + cmd + "' command"
 	}
-	return uint64(n * unit), true
+	return uint64(n * unit), ""
+}
+
+// options of SET and GETEX.
+type options struct {
+	flags session.Flags
+	ttl   []byte // nil: none
+	unit  int64  // of ttl, in milliseconds
+}
+
+// parse reads options in any order; the last of its kind counts, as in Redis.
+func (o *options) parse(a [][]byte, isSet bool) bool {
+	for i := 0; i < len(a); i++ {
+		unit := int64(0)
+		switch w := a[i]; {
+		case isSet && is(w, "NX") && o.flags&session.XX == 0:
+			o.flags |= session.NX
+		case isSet && is(w, "XX") && o.flags&session.NX == 0:
+			o.flags |= session.XX
+		case isSet && is(w, "GET"):
+			o.flags |= session.WantOld
+		case isSet && is(w, "KEEPTTL") && o.ttl == nil:
+			o.flags |= session.KeepTTL
+		case !isSet && is(w, "PERSIST") && o.ttl == nil:
+			o.flags |= session.NoTTL
+		case is(w, "EX"):
+			unit = 1000
+		case is(w, "PX"):
+			unit = 1
+		default:
+			return false
+		}
+		if unit == 0 {
+			continue
+		}
+		i++
+		if i == len(a) || o.flags&(session.KeepTTL|session.NoTTL) != 0 || o.ttl != nil && o.unit != unit {
+			return false
+		}
+		o.ttl, o.unit = a[i], unit
+	}
+	return true
 }
 
 func set(b *batch, a [][]byte) {
@@ -380,34 +478,16 @@ func set(b *batch, a [][]byte) {
 		b.err("ERR string exceeds maximum allowed size (%d bytes)", session.MaxValue)
 		return
 	}
-	op := session.Op{Kind: session.Set, Key: a[1], Value: a[2]}
-	if op.Value == nil {
-		op.Value = []byte{}
+	var o options
+	if !o.parse(a[3:], true) {
+		b.err("ERR syntax error")
+		return
 	}
-	for i := 3; i < len(a); i++ {
-		w := a[i]
-		switch {
-		case is(w, "NX") && op.Flags&session.XX == 0:
-			op.Flags |= session.NX
-		case is(w, "XX") && op.Flags&session.NX == 0:
-			op.Flags |= session.XX
-		case is(w, "GET"):
-			op.Flags |= session.WantOld
-		case is(w, "KEEPTTL") && op.TTL == 0:
-			op.Flags |= session.KeepTTL
-		case (is(w, "EX") || is(w, "PX")) && op.TTL == 0 && op.Flags&session.KeepTTL == 0 && i+1 < len(a):
-			unit := int64(1000)
-			if w[0]|0x20 == 'p' {
-				unit = 1
-			}
-			i++
-			n, ok := b.millis(a[i], unit, "set")
-			if !ok {
-				return
-			}
-			op.TTL = n
-		default:
-			b.err("ERR syntax error")
+	op := session.Op{Kind: session.Set, Flags: o.flags, Key: a[1], Value: a[2]}
+	if o.ttl != nil {
+		var bad string
+		if op.TTL, bad = millis(o.ttl, o.unit, "set"); bad != "" {
+			b.err("%s", bad)
 			return
 		}
 	}
@@ -415,96 +495,85 @@ func set(b *batch, a [][]byte) {
 }
 
 func getex(b *batch, a [][]byte) {
-	op := session.Op{Kind: session.GetEx, Key: a[1]}
-	switch {
-	case len(a) == 2:
-		// Without an option GETEX is a read.
-		if b.keyOK(a[1]) {
-			b.ask(formValue, b.read(Get, a[1]))
-		}
-		return
-	case len(a) == 3 && is(a[2], "PERSIST"):
-		op.Flags = session.NoTTL
-	case len(a) == 4 && (is(a[2], "EX") || is(a[2], "PX")):
-		unit := int64(1000)
-		if a[2][0]|0x20 == 'p' {
-			unit = 1
-		}
-		n, ok := b.millis(a[3], unit, "getex")
-		if !ok {
-			return
-		}
-		op.TTL = n
-	default:
+	var o options
+	if !o.parse(a[2:], false) {
 		b.err("ERR syntax error")
 		return
 	}
-	b.write(formOld, op)
+	op := session.Op{Kind: session.GetEx, Flags: o.flags, Key: a[1]}
+	bad := ""
+	if o.ttl != nil {
+		op.TTL, bad = millis(o.ttl, o.unit, "getex")
+	}
+	if bad == "" && len(a) > 2 {
+		b.write(formOld, op)
+		return
+	}
+	// Without an option GETEX is a read; and with a bad one Redis first looks
+	// whether there is anything to get.
+	if b.keyOK(a[1]) {
+		b.ask(func(proto int, dst []byte, rs []*Request) []byte {
+			if bad != "" && rs[0].Status == OK && rs[0].Found {
+				return resp.AppendError(dst, bad)
+			}
+			return formValue(proto, dst, rs)
+		}, b.read(Get, a[1]))
+	}
 }
 
 func getdel(b *batch, a [][]byte) {
 	b.write(formOld, session.Op{Kind: session.GetDel, Key: a[1]})
 }
 
-func del(b *batch, a [][]byte) {
-	rs := make([]*Request, 0, len(a)-1)
-	for _, k := range a[1:] {
+// each asks the same of many keys.
+func (b *batch) each(keys [][]byte, kind Kind, form former) {
+	if most := b.c.s.limit.pending; len(keys) > most {
+		b.err("ERR %d keys in one command: at most %d are allowed", len(keys), most)
+		return
+	}
+	rs := make([]*Request, len(keys))
+	for i, k := range keys {
 		if !b.keyOK(k) {
 			return
 		}
-		r := b.read(Write, k)
-		r.Op.Kind = session.Del
-		rs = append(rs, r)
+		rs[i] = b.read(kind, k)
+		if kind == Write {
+			rs[i].Op.Kind = session.Del
+		}
 	}
-	b.ask(formCount, rs...)
+	b.ask(form, rs...)
 }
 
-func exists(b *batch, a [][]byte) {
-	rs := make([]*Request, 0, len(a)-1)
-	for _, k := range a[1:] {
-		if !b.keyOK(k) {
-			return
-		}
-		rs = append(rs, b.read(Exists, k))
-	}
-	b.ask(formCount, rs...)
-}
+func del(b *batch, a [][]byte)    { b.each(a[1:], Write, formCount) }
+func exists(b *batch, a [][]byte) { b.each(a[1:], Exists, formCount) }
+func mget(b *batch, a [][]byte)   { b.each(a[1:], Get, formValues) }
 
-func mget(b *batch, a [][]byte) {
-	rs := make([]*Request, 0, len(a)-1)
-	for _, k := range a[1:] {
-		if !b.keyOK(k) {
-			return
-		}
-		rs = append(rs, b.read(Get, k))
+func formValues(proto int, dst []byte, rs []*Request) []byte {
+	if d, bad := failed(dst, rs); bad {
+		return d
 	}
-	b.ask(func(c *conn, dst []byte, rs []*Request) []byte {
-		if d, bad := failed(dst, rs); bad {
-			return d
+	dst = resp.AppendArray(dst, len(rs))
+	for _, r := range rs {
+		if r.Found {
+			dst = resp.AppendBulk(dst, r.Value)
+		} else {
+			dst = resp.AppendNull(dst, proto)
 		}
-		dst = resp.AppendArray(dst, len(rs))
-		for _, r := range rs {
-			if r.Found {
-				dst = resp.AppendBulk(dst, r.Value)
-			} else {
-				dst = resp.AppendNull(dst, c.proto)
-			}
-		}
-		return dst
-	}, rs...)
+	}
+	return dst
 }
 
 func expire(b *batch, a [][]byte, unit int64) {
 	if len(a) > 3 {
-		b.err("ERR Unsupported option %s", a[3])
+		b.err("ERR Unsupported option %s", cut(a[3], len(a[3])))
 		return
 	}
-	n, err := strconv.ParseInt(string(a[2]), 10, 64)
-	if err != nil {
-		b.err("ERR value is not an integer or out of range")
+	n, ok := integer(a[2])
+	if !ok {
+		b.err(notInteger)
 		return
 	}
-	if n > math.MaxInt64/unit/2 {
+	if n > math.MaxInt64/unit || n < math.MinInt64/unit || n*unit > math.MaxInt64-time.Now().UnixMilli() {
 		b.err("ERR invalid expire time in '%s' command", strings.ToLower(string(a[0])))
 		return
 	}
@@ -519,7 +588,7 @@ func ttl(b *batch, a [][]byte, unit int64) {
 	if !b.keyOK(a[1]) {
 		return
 	}
-	b.ask(func(_ *conn, dst []byte, rs []*Request) []byte {
+	b.ask(func(_ int, dst []byte, rs []*Request) []byte {
 		if d, bad := failed(dst, rs); bad {
 			return d
 		}
@@ -531,7 +600,11 @@ func ttl(b *batch, a [][]byte, unit int64) {
 	}, b.read(PTTL, a[1]))
 }
 
+// dbsize waits for the connection's own writes: what counts is not ordered by
+// any one shard's log.
 func dbsize(b *batch, _ [][]byte) {
+	b.submit()
+	b.c.await(0)
 	rs := make([]*Request, b.c.s.node.Shards())
 	for i := range rs {
 		rs[i] = b.request()
@@ -550,30 +623,30 @@ func auth(b *batch, a [][]byte) {
 		return
 	}
 	if len(a) == 3 {
-		b.err("WRONGPASS invalid username-password pair or user is disabled.")
+		b.err(wrongPass)
 		return
 	}
 	b.err("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
 }
 
 func selectDB(b *batch, a [][]byte) {
-	if string(a[1]) == "0" {
+	switch n, ok := integer(a[1]); {
+	case !ok:
+		b.err(notInteger)
+	case n == 0:
 		b.reply(resp.AppendOK(nil))
-		return
+	default:
+		b.err("ERR SELECT is not allowed in cluster mode")
 	}
-	if _, err := strconv.Atoi(string(a[1])); err != nil {
-		b.err("ERR value is not an integer or out of range")
-		return
-	}
-	b.err("ERR SELECT is not allowed in cluster mode")
 }
 
 func hello(b *batch, a [][]byte) {
-	proto := b.c.proto
+	c := b.c
+	proto := c.proto
 	i := 1
 	if len(a) > 1 {
-		n, err := strconv.Atoi(string(a[1]))
-		if err != nil {
+		n, ok := integer(a[1])
+		if !ok {
 			b.err("ERR Protocol version is not an integer or out of range")
 			return
 		}
@@ -581,68 +654,116 @@ func hello(b *batch, a [][]byte) {
 			b.err("NOPROTO unsupported protocol version")
 			return
 		}
-		proto, i = n, 2
+		proto, i = int(n), 2
 	}
+	name, named := "", false
 	for i < len(a) {
 		switch {
 		case is(a[i], "AUTH") && i+2 < len(a):
 			if string(a[i+1]) != "default" {
-				b.err("WRONGPASS invalid username-password pair or user is disabled.")
+				b.err(wrongPass)
 				return
 			}
 			i += 3
 		case is(a[i], "SETNAME") && i+1 < len(a):
-			b.c.name = string(a[i+1])
+			name, named = string(a[i+1]), true
+			if !printable(name) {
+				b.err(badName)
+				return
+			}
 			i += 2
 		default:
-			b.err("ERR Syntax error in HELLO option '%s'", a[i])
+			b.err("ERR Syntax error in HELLO option '%s'", cut(a[i], len(a[i])))
 			return
 		}
 	}
-	b.c.mu.Lock()
-	b.c.proto = proto
-	b.c.mu.Unlock()
+	if named {
+		c.name = name
+	}
+	c.mu.Lock()
+	c.proto = proto
+	c.mu.Unlock()
 	d := resp.AppendMap(nil, 7, proto)
-	str := func(k, v string) { d = resp.AppendBulk(resp.AppendBulk(d, []byte(k)), []byte(v)) }
+	str := func(k, v string) { d = resp.AppendBulkString(resp.AppendBulkString(d, k), v) }
 	str("server", "redis")
 	str("version", "7.4.0")
-	d = resp.AppendInt(resp.AppendBulk(d, []byte("proto")), int64(proto))
-	d = resp.AppendInt(resp.AppendBulk(d, []byte("id")), int64(b.c.id))
+	d = resp.AppendInt(resp.AppendBulkString(d, "proto"), int64(proto))
+	d = resp.AppendInt(resp.AppendBulkString(d, "id"), int64(c.id))
 	str("mode", "cluster")
 	str("role", "master")
-	d = resp.AppendArray(resp.AppendBulk(d, []byte("modules")), 0)
+	d = resp.AppendArray(resp.AppendBulkString(d, "modules"), 0)
 	b.reply(d)
 }
 
+const (
+	wrongPass = "WRONGPASS invalid username-password pair or user is disabled."
+	badName   = "ERR Client names cannot contain spaces, newlines or special characters."
+)
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < '!' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// sub is a command of two words: the number of arguments that it takes (both
+// words included; negative: at least) and what it does.
+type sub struct {
+	arity  int
+	handle func(b *batch, a [][]byte)
+}
+
+// subcommand runs one of subs.
+func subcommand(b *batch, a [][]byte, subs map[string]sub) {
+	s, ok := subs[strings.ToUpper(string(a[1]))]
+	switch {
+	case !ok:
+		b.err("ERR unknown subcommand '%s'. Try %s HELP.", cut(a[1], 128), strings.ToUpper(string(a[0])))
+	case !fits(s.arity, len(a)):
+		b.wrongArity(string(a[0]) + "|" + string(a[1]))
+	default:
+		s.handle(b, a)
+	}
+}
+
 func command(b *batch, a [][]byte) {
-	if len(a) > 1 && is(a[1], "COUNT") {
-		b.reply(resp.AppendInt(nil, int64(len(table))))
+	if len(a) == 1 {
+		describe(b, Commands())
 		return
 	}
-	if len(a) > 1 && is(a[1], "DOCS") {
-		b.reply(resp.AppendMap(nil, 0, b.c.proto))
-		return
-	}
-	var names []string
-	if len(a) > 2 && is(a[1], "INFO") {
+	subcommand(b, a, commandSubs)
+}
+
+var commandSubs = map[string]sub{
+	"COUNT": {2, func(b *batch, _ [][]byte) { b.reply(resp.AppendInt(nil, int64(len(table)))) }},
+	"DOCS":  {-2, func(b *batch, _ [][]byte) { b.reply(resp.AppendMap(nil, 0, b.c.proto)) }},
+	"INFO": {-2, func(b *batch, a [][]byte) {
+		var names []string
 		for _, n := range a[2:] {
 			names = append(names, strings.ToUpper(string(n)))
 		}
-	} else if len(a) > 1 {
-		b.err("ERR unknown subcommand '%.128s'. Try COMMAND HELP.", a[1])
-		return
-	} else {
-		names = Commands()
-	}
+		if len(names) == 0 {
+			names = Commands()
+		}
+		describe(b, names)
+	}},
+}
+
+// describe is COMMAND INFO. It needs the table, which needs it: so the table
+// is filled by init.
+func describe(b *batch, names []string) {
 	d := resp.AppendArray(nil, len(names))
 	for _, n := range names {
 		s, ok := table[n]
 		if !ok {
-			d = resp.AppendNull(d, b.c.proto)
+			d = appendNullArray(d, b.c.proto)
 			continue
 		}
 		d = resp.AppendArray(d, 6)
-		d = resp.AppendBulk(d, []byte(strings.ToLower(n)))
+		d = resp.AppendBulkString(d, strings.ToLower(n))
 		d = resp.AppendInt(d, int64(s.arity))
 		d = resp.AppendArray(d, len(s.flags))
 		for _, f := range s.flags {
@@ -655,71 +776,89 @@ func command(b *batch, a [][]byte) {
 	b.reply(d)
 }
 
-// config answers what redis-benchmark asks before it starts.
-func config(b *batch, a [][]byte) {
-	if len(a) >= 3 && is(a[1], "GET") {
-		switch {
-		case is(a[2], "save"), is(a[2], "appendonly"):
-			v := ""
-			if is(a[2], "appendonly") {
-				v = "yes"
-			}
-			d := resp.AppendMap(nil, 1, b.c.proto)
-			b.reply(resp.AppendBulk(resp.AppendBulk(d, bytes.ToLower(a[2])), []byte(v)))
-		default:
-			b.reply(resp.AppendMap(nil, 0, b.c.proto))
-		}
-		return
+func appendNullArray(d []byte, proto int) []byte {
+	if proto >= 3 {
+		return resp.AppendNull(d, proto)
 	}
-	b.err("ERR unknown subcommand '%.128s'. Try CONFIG HELP.", a[1])
+	return resp.AppendArray(d, -1)
 }
 
-func client(b *batch, a [][]byte) {
-	switch {
-	case is(a[1], "ID"):
-		b.reply(resp.AppendInt(nil, int64(b.c.id)))
-	case is(a[1], "GETNAME"):
+func config(b *batch, a [][]byte) { subcommand(b, a, configSubs) }
+
+// configSubs answer what redis-benchmark asks before it starts.
+var configSubs = map[string]sub{
+	"GET": {-3, func(b *batch, a [][]byte) {
+		var d []byte
+		n := 0
+		for _, k := range a[2:] {
+			if v, ok := settings[strings.ToLower(string(k))]; ok {
+				d = resp.AppendBulkString(resp.AppendBulk(d, bytes.ToLower(k)), v)
+				n++
+			}
+		}
+		b.reply(append(resp.AppendMap(nil, n, b.c.proto), d...))
+	}},
+}
+
+var settings = map[string]string{"save": "", "appendonly": "yes"}
+
+func client(b *batch, a [][]byte) { subcommand(b, a, clientSubs) }
+
+var clientSubs = map[string]sub{
+	"ID": {2, func(b *batch, _ [][]byte) { b.reply(resp.AppendInt(nil, int64(b.c.id))) }},
+	"GETNAME": {2, func(b *batch, _ [][]byte) {
 		if b.c.name == "" {
 			b.reply(resp.AppendNull(nil, b.c.proto))
-		} else {
-			b.reply(resp.AppendBulk(nil, []byte(b.c.name)))
+			return
 		}
-	case is(a[1], "SETNAME") && len(a) == 3:
+		b.reply(resp.AppendBulkString(nil, b.c.name))
+	}},
+	"SETNAME": {3, func(b *batch, a [][]byte) {
+		if !printable(string(a[2])) {
+			b.err(badName)
+			return
+		}
 		b.c.name = string(a[2])
 		b.reply(resp.AppendOK(nil))
-	case is(a[1], "SETINFO") && len(a) == 4, is(a[1], "NO-EVICT") && len(a) == 3, is(a[1], "NO-TOUCH") && len(a) == 3:
-		b.reply(resp.AppendOK(nil))
-	case is(a[1], "INFO"):
-		b.reply(resp.AppendBulk(nil, fmt.Appendf(nil, "id=%d addr=%s name=%s resp=%d", b.c.id, b.c.nc.RemoteAddr(), b.c.name, b.c.proto)))
-	default:
-		b.err("ERR unknown subcommand '%.128s'. Try CLIENT HELP.", a[1])
-	}
+	}},
+	"SETINFO":  {4, func(b *batch, _ [][]byte) { b.reply(resp.AppendOK(nil)) }},
+	"NO-EVICT": {3, onOff},
+	"NO-TOUCH": {3, onOff},
+	"INFO": {2, func(b *batch, _ [][]byte) {
+		c := b.c
+		b.reply(resp.AppendVerbatim(nil, fmt.Sprintf("id=%d addr=%s laddr=%s name=%s db=0 resp=%d\n", c.id, c.nc.RemoteAddr(), c.nc.LocalAddr(), c.name, c.proto), c.proto))
+	}},
 }
 
-func clusterCmd(b *batch, a [][]byte) {
-	node := b.c.s.node
-	switch {
-	case is(a[1], "MYID"):
-		b.reply(resp.AppendBulk(nil, []byte(node.ID())))
-	case is(a[1], "INFO"):
-		b.reply(resp.AppendBulk(nil, []byte("cluster_enabled:1\r\ncluster_state:ok\r\ncluster_slots_assigned:16384\r\n")))
-	case is(a[1], "KEYSLOT") && len(a) == 3:
-		b.reply(resp.AppendInt(nil, int64(resp.Slot(a[2]))))
-	case is(a[1], "SLOTS"):
-		rs := node.Slots()
+func onOff(b *batch, a [][]byte) {
+	if !is(a[2], "ON") && !is(a[2], "OFF") {
+		b.err("ERR syntax error")
+		return
+	}
+	b.reply(resp.AppendOK(nil))
+}
+
+func clusterCmd(b *batch, a [][]byte) { subcommand(b, a, clusterSubs) }
+
+var clusterSubs = map[string]sub{
+	"MYID": {2, func(b *batch, _ [][]byte) { b.reply(resp.AppendBulkString(nil, b.c.s.node.ID())) }},
+	"INFO": {2, func(b *batch, _ [][]byte) {
+		b.reply(resp.AppendVerbatim(nil, "cluster_enabled:1\r\ncluster_state:ok\r\ncluster_slots_assigned:16384\r\n", b.c.proto))
+	}},
+	"KEYSLOT": {3, func(b *batch, a [][]byte) { b.reply(resp.AppendInt(nil, int64(resp.Slot(a[2])))) }},
+	"SLOTS": {2, func(b *batch, _ [][]byte) {
+		rs := b.c.s.node.Slots()
 		d := resp.AppendArray(nil, len(rs))
 		for _, r := range rs {
 			d = resp.AppendArray(d, 2+len(r.Nodes))
 			d = resp.AppendInt(resp.AppendInt(d, int64(r.Start)), int64(r.End))
 			for _, n := range r.Nodes {
 				d = resp.AppendArray(d, 3)
-				d = resp.AppendBulk(d, []byte(n.Host))
+				d = resp.AppendBulkString(d, n.Host)
 				d = resp.AppendInt(d, int64(n.Port))
-				d = resp.AppendBulk(d, []byte(n.ID))
+				d = resp.AppendBulkString(d, n.ID)
 			}
 		}
 		b.reply(d)
-	default:
-		b.err("ERR unknown subcommand '%.128s'. Try CLUSTER HELP.", a[1])
-	}
+	}},
 }

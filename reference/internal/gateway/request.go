@@ -55,9 +55,34 @@ type Request struct {
 	Num    int64
 
 	To   Completer
-	slot *slot
-	part int
 	ID   uint64 // for To's use
+	slot *slot
+	hash uint64 // of the key of a write
+	as   Kind   // of a read that goes through the log
+}
+
+// throughLog makes a read of one key an entry of its shard's log. A connection's
+// commands take effect in their order, so what reads a key that the connection
+// is still writing has to stand behind that write.
+func (r *Request) throughLog() {
+	r.as, r.Kind = r.Kind, Write
+	r.Op = session.Op{Kind: session.GetEx, Flags: session.SameTTL, Key: r.Op.Key}
+}
+
+// asRead undoes throughLog when the answer is there.
+func (r *Request) asRead() {
+	if r.as == 0 {
+		return
+	}
+	r.Kind, r.as = r.as, 0
+	r.Found, r.Value, r.Num = r.Result.Found, r.Result.Old, -2
+	if r.Found {
+		r.Num = r.Result.TTL
+	}
+	r.Result = session.Result{}
+	if r.Status == Unknown {
+		r.Status = NotApplied // it changed nothing in any case
+	}
 }
 
 // Fail completes the request without effect.
@@ -93,6 +118,8 @@ type Node interface {
 	// Awake changes whenever this process is found to have slept for so long
 	// that what then waits in its sockets is older than its clients' patience.
 	Awake(now time.Duration) uint64
+	// Woke is when that was last found, 0 for never.
+	Woke(now time.Duration) time.Duration
 	Slots() []SlotRange
 	Info() string
 }

@@ -36,6 +36,14 @@ func (n *Node) Awake(now time.Duration) uint64 {
 	return e
 }
 
+// Woke implements gateway.Node.
+func (n *Node) Woke(now time.Duration) time.Duration {
+	if now-time.Duration(n.ticked.Load()) > sleptFor {
+		return now // the loop has not noticed yet
+	}
+	return time.Duration(n.woke.Load())
+}
+
 // route finds out who can serve a request: this node's own replica, or the
 // leader, one hop away.
 func (n *Node) route(now time.Duration, r *gateway.Request) {
@@ -222,7 +230,7 @@ func (f *forwards) answer(n *Node, a *reply, from int) {
 	r.Status = gateway.OK
 	found := a.flags&replyFound != 0
 	if r.Kind == gateway.Write {
-		r.Result = session.Result{Applied: a.flags&replyApplied != 0, Found: found, Old: bytes.Clone(a.value)}
+		r.Result = session.Result{Applied: a.flags&replyApplied != 0, Found: found, Old: bytes.Clone(a.value), TTL: a.num}
 	} else {
 		r.Found, r.Num, r.Value = found, a.num, bytes.Clone(a.value)
 	}
@@ -246,7 +254,7 @@ func (c remote) Complete(r *gateway.Request) {
 		if r.Result.Found {
 			a.flags |= replyFound
 		}
-		a.value = r.Result.Old
+		a.value, a.num = r.Result.Old, r.Result.TTL
 	default:
 		if r.Found {
 			a.flags |= replyFound

@@ -182,6 +182,7 @@ func (n *Node) take(now time.Duration, m *mail) {
 // those that it missed (rule 2).
 func (n *Node) tick(now time.Duration) {
 	if now-n.lastTick > sleptFor {
+		n.woke.Store(int64(now))
 		n.slept.Add(1)
 		n.events.emit("woke", nil, fmt.Sprintf("this process did not run for %v: client connections are dropped", (now-n.lastTick).Round(time.Millisecond)), nil)
 	}

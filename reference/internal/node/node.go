@@ -103,6 +103,7 @@ type Node struct {
 	terms   []atomic.Uint64
 	ticked  atomic.Int64
 	slept   atomic.Uint64
+	woke    atomic.Int64 // node clock when it was last found to have slept
 
 	writer  *writer
 	server  *gateway.Server
@@ -251,6 +252,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 			spawn("peer", func(ctx context.Context) error { p.run(ctx); return nil })
 		}
 	}
+	n.ticked.Store(int64(n.Now())) // the first client must not take the start for a sleep
 	spawn("loop", n.loop)
 	spawn("clients", func(ctx context.Context) error { return n.server.Serve(ctx, listeners["client"]) })
 	n.started.Store(true)

@@ -13,6 +13,7 @@ type Result struct {
 	Found     bool   // there was a session before
 	Duplicate bool   // it had been applied before, or was overtaken by a later one of its gateway: certainly not applied now
 	Old       []byte // the state found (WantOld, GetEx, GetDel); a copy
+	TTL       int64  // GetEx: milliseconds that are left then, -1 for no end
 }
 
 type item struct {
@@ -164,6 +165,10 @@ func (t *Table) apply(op *Op, wantOld bool) (r Result) {
 			t.setDeadline(it, op.Key, 0)
 		default:
 			t.setDeadline(it, op.Key, op.TTL)
+		}
+		r.TTL = -1
+		if it.deadline != 0 {
+			r.TTL = max(1, int64(it.deadline)-int64(t.clock))
 		}
 	case Pexpire:
 		if it == nil {
