@@ -293,7 +293,8 @@ func TestHostileSegment(t *testing.T) {
 	for _, length := range []uint32{recordSize - 1, maxBlock + recordSize, 1 << 31, 1<<32 - 1} {
 		_, b, ends := small(0)
 		copy(b[ends[0]+4:], []byte{byte(length), byte(length >> 8), byte(length >> 16), byte(length >> 24)})
-		s := newScanner(bytes.NewReader(b[:ends[1]]), int64(ends[1]), "x")
+		b = append(b[:ends[1]], make([]byte, 2*maxBlock)...) // the smaller ones would fit the file
+		s := newScanner(bytes.NewReader(b), int64(len(b)), "x")
 		got, err := s.scan(segmentID{1, 1}, nil)
 		require.NoError(t, err)
 		require.EqualValues(t, ends[0], got.end)
