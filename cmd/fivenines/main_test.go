@@ -215,7 +215,10 @@ func TestPlainProgress(t *testing.T) {
 	for _, node := range []string{"b-1", "b-2", "c-1"} {
 		p.Event(history.Event{At: 13 * time.Second, Kind: history.Detected, Source: node, Parts: []string{"a"}})
 	}
+	p.Event(history.Event{At: 13 * time.Second, Kind: history.Detected, Source: "b-1", Parts: []string{"a-1"}})
+	p.Event(history.Event{At: 14 * time.Second, Kind: history.Detected, Source: "b-1", Parts: []string{"a"}})
 	p.Event(history.Event{At: 14 * time.Second, Kind: "chatter", Source: "b-1"})
+	p.Event(history.Event{At: 30 * time.Second, Kind: history.Detected, Source: "b-1", Parts: []string{"a"}})
 	done()
 	assert.Equal(t, strings.Join([]string{
 		"           trial 2 of 3: load: main, for 40s",
@@ -223,6 +226,8 @@ func TestPlainProgress(t *testing.T) {
 		"            20000/s asked   19600/s good      7 bad  p99 read 2ms write 81ms  region-loss(region=a)",
 		"    12.0s  fault asked: region-loss(region=a)",
 		"    13.0s  b-1: detected a",
+		"    13.0s  b-1: detected a-1",
+		"    30.0s  b-1: detected a",
 		"",
 	}, "\n"), b.String())
 }
@@ -283,8 +288,21 @@ func TestStateIsHeldByItsLock(t *testing.T) {
 	require.NoError(t, os.WriteFile(s.path, b, 0o600))
 	_, err = readState("x")
 	require.ErrorIs(t, err, errNotUp)
+	mine, named := filepath.Join(os.TempDir(), tempPrefix+"1"), filepath.Join(os.TempDir(), "mine")
+	require.NoError(t, os.Mkdir(mine, 0o755))
+	require.NoError(t, os.Mkdir(named, 0o755))
+	for _, dir := range []string{mine, named} {
+		b, err := json.Marshal(upState{Dir: dir})
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(s.path, b, 0o600))
+		s, err := claimState("x")
+		require.NoError(t, err, "what a killed one left is taken over")
+		require.NoError(t, s.release())
+	}
+	assert.NoDirExists(t, mine, "its temporary data goes")
+	assert.DirExists(t, named, "what the user named stays")
 	s, err = claimState("x")
-	require.NoError(t, err, "what a killed one left is taken over")
+	require.NoError(t, err)
 	require.NoError(t, s.release())
 }
 

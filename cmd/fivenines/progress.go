@@ -97,17 +97,22 @@ func eventText(e history.Event) string {
 	return ""
 }
 
-// repeats drops what several nodes say at the same time.
+// repeats drops what another node said a moment ago.
 type repeats struct {
-	last string
-	at   time.Duration
+	said map[string]time.Duration
 }
 
 func (r *repeats) again(e history.Event) bool {
-	key := e.Kind + strings.Join(e.Parts, " ")
-	again := e.Source != "harness" && key == r.last && e.At-r.at < 5*time.Second
-	r.last, r.at = key, e.At
-	return again
+	if e.Source == "harness" {
+		return false
+	}
+	if r.said == nil {
+		r.said = map[string]time.Duration{}
+	}
+	key := e.Kind + " " + strings.Join(e.Parts, " ")
+	at, known := r.said[key]
+	r.said[key] = e.At
+	return known && e.At-at < 5*time.Second
 }
 
 // plainProgress prints lines, at most one sample a second.

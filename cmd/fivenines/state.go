@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -67,11 +68,29 @@ func claimState(name string) (*stateFile, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%q is up already; fivenines status shows it, fivenines down ends it, --name gives this one another name", name)
+			return nil, errAlreadyUp(name)
 		}
 		return nil, fmt.Errorf("lock the state: %w", err)
 	}
-	return &stateFile{f: f, path: path}, nil
+	s := &stateFile{f: f, path: path}
+	return s, s.clearTemp()
+}
+
+func errAlreadyUp(name string) error {
+	return fmt.Errorf("%q is up already; fivenines status shows it, fivenines down ends it, --name gives this one another name", name)
+}
+
+// clearTemp removes the temporary data of an up of this name that was killed.
+func (s *stateFile) clearTemp() error {
+	b, err := os.ReadFile(s.path)
+	if err != nil {
+		return fmt.Errorf("read the state: %w", err)
+	}
+	var old upState
+	if json.Unmarshal(b, &old) != nil || filepath.Dir(old.Dir) != filepath.Clean(os.TempDir()) || !strings.HasPrefix(filepath.Base(old.Dir), tempPrefix) {
+		return nil // new, torn, or a folder that the user named
+	}
+	return os.RemoveAll(old.Dir)
 }
 
 // write replaces the state. The file stays the same one, since its lock is

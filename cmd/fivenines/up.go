@@ -101,6 +101,9 @@ func topologyFor(name string) (*fixtures.Topology, error) {
 	return scenarios.Topology(name)
 }
 
+// tempPrefix begins the names of temporary folders for data.
+const tempPrefix = "fivenines-up-"
+
 // hold brings everything up, keeps the state file true until ctx ends, and
 // takes everything down.
 func (f *upFlags) hold(ctx context.Context, out, notes io.Writer, topo *fixtures.Topology, backend fixtures.Backend, target fixtures.Target) (err error) {
@@ -114,7 +117,7 @@ func (f *upFlags) hold(ctx context.Context, out, notes io.Writer, topo *fixtures
 	defer func() { err = errors.Join(err, state.release()) }()
 	dir := f.dir
 	if dir == "" {
-		if dir, err = os.MkdirTemp("", "fivenines-up-"); err != nil {
+		if dir, err = os.MkdirTemp("", tempPrefix); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
@@ -308,9 +311,16 @@ func (f *upFlags) detached(cmd *cobra.Command) error {
 	if err != nil {
 		return runError(fmt.Errorf("find this program: %w", err))
 	}
-	log, err := os.CreateTemp("", "fivenines-up-*.log")
+	if _, err := readState(f.name); err == nil {
+		return runError(errAlreadyUp(f.name)) // its log is not ours to overwrite
+	}
+	path := strings.TrimSuffix(statePath(f.name), ".json") + ".log"
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return runError(fmt.Errorf("make the folder of the log: %w", err))
+	}
+	log, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return runError(err)
+		return runError(fmt.Errorf("make the log: %w", err))
 	}
 	defer log.Close()
 	args := []string{"up", "--name", f.name, "--backend", f.backend, "--target", f.target, "--topology", f.topology, "--seed", strconv.FormatInt(f.seed, 10)}
