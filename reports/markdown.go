@@ -79,7 +79,7 @@ func markdown(r *slo.Result, examples int) string {
 			break
 		}
 		e := &r.Examples[i]
-		line("\n<details><summary>%s in session %d: %s</summary>\n", md(e.Check, 100), e.Session, md(e.Why, 300))
+		line("\n<details><summary>%s in session %d: %s</summary>\n", mdHTML(e.Check, 100), e.Session, mdHTML(e.Why, 300))
 		line("%s\n</details>", fence(strings.Join(exampleLines(e), "\n"), "text"))
 	}
 	line("")
@@ -117,6 +117,15 @@ func md(s string, most int) string {
 	}
 	return s
 }
+
+// mdHTML is for text inside of an HTML element, where backslashes escape nothing; by entities,
+// it is text for a reader that sees Markdown there as well.
+func mdHTML(s string, most int) string {
+	return htmlEscapes.Replace(clip(s, most))
+}
+
+var htmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@<!-- -->", "#", "#<!-- -->", "://", ":<!-- -->//", "www.", "www<!-- -->.",
+	"*", "&#42;", "_", "&#95;", "[", "&#91;", "]", "&#93;", "`", "&#96;", "|", "&#124;", "~", "&#126;", "\\", "&#92;")
 
 // fence is a code block that its text can't end.
 func fence(text, language string) string {

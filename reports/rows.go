@@ -25,13 +25,19 @@ type row struct {
 // equal verdict keep the order of the result.
 func rows(r *slo.Result) []row {
 	out := make([]row, 0, len(r.Objectives))
+	whole := strings.Join(r.Problems[:min(len(r.Problems), maxProblems)], "; ")
 	for i := range r.Objectives {
 		o := &r.Objectives[i]
 		v := known(o.Verdict)
+		evidence, todo := o.Evidence, advice(r, o)
+		if v == slo.Inconclusive && whole != "" && strings.Contains(evidence, whole) {
+			// The problems are shown once, not in every row.
+			evidence, todo = strings.Replace(evidence, whole, "see the problems of the run", 1), ""
+		}
 		out = append(out, row{
 			Name: clean(o.Name), Asks: about(o.Name).asks, Target: clean(o.Target),
 			Measured: measured(o), Margin: margin(o), Verdict: v,
-			Evidence: clean(o.Evidence), Advice: advice(r, o),
+			Evidence: clean(evidence), Advice: todo,
 		})
 	}
 	slices.SortStableFunc(out, func(a, b row) int { return rank(a.Verdict) - rank(b.Verdict) })

@@ -58,7 +58,7 @@ type form struct {
 
 var forms = []form{
 	{"wide", 960, 12, 12},
-	{"narrow", 372, 11, 6},
+	{"narrow", 344, 11, 6},
 }
 
 // palette names the colours; report.css gives each a value per theme.
@@ -104,7 +104,7 @@ func inline(c *vgsvg.Canvas) (template.HTML, error) {
 			return "var(--" + palette[i] + ")"
 		})
 	})
-	return template.HTML(strings.TrimSpace(s)), nil
+	return template.HTML(strings.TrimSpace(strings.ReplaceAll(s, "\n\t", " "))), nil
 }
 
 // sans is the font whose metrics pictures are laid out with; the page names
@@ -251,11 +251,9 @@ func niceStep(span float64, n int, steps []float64) float64 {
 	if !(span > 0) || !finite(span) {
 		return 1
 	}
-	if steps != nil {
-		for _, s := range steps {
-			if span/s <= float64(n) {
-				return s
-			}
+	for _, s := range steps {
+		if span/s <= float64(n) {
+			return s
 		}
 	}
 	p := math.Pow(10, math.Floor(math.Log10(span/float64(n))))

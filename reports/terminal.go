@@ -103,7 +103,7 @@ func terminal(r *slo.Result, color bool, width int) string {
 		}
 	}
 	if len(r.Problems) > 0 {
-		s.WriteString("\n" + s.paint("1", "Problems that leave this run inconclusive") + "\n")
+		s.WriteString("\n" + s.paint("1", "Problems of this run") + "\n")
 		for i, p := range r.Problems {
 			if i == 10 {
 				s.wrapped("  - ", "", fmt.Sprintf("and %d more, see the report", len(r.Problems)-i))
@@ -124,7 +124,7 @@ func loadLine(r *slo.Result) string {
 }
 
 // table aligns the objectives. Where the width is short the margin goes, then
-// the long forms are cut; name and verdict always stay whole.
+// the bounds, then the target; name and verdict always stay whole.
 func (s *screen) table(rs []row) {
 	cells := [][]string{{"OBJECTIVE", "VERDICT", "MEASURED", "TARGET", "MARGIN"}}
 	for _, o := range rs {
@@ -148,11 +148,19 @@ func (s *screen) table(rs []row) {
 		return n
 	}
 	if total(widths()) > s.width {
-		columns--
+		columns-- // the margin
+	}
+	if total(widths()) > s.width {
+		for i := range cells { // the bounds
+			cells[i][2], _, _ = strings.Cut(cells[i][2], " (")
+		}
+	}
+	if total(widths()) > s.width {
+		columns-- // the target
 	}
 	if over := total(widths()) - s.width; over > 0 {
 		for i := range cells {
-			cells[i][2] = runewidth.Truncate(cells[i][2], max(8, widths()[2]-over), "…")
+			cells[i][2] = runewidth.Truncate(cells[i][2], max(4, widths()[2]-over), "…")
 		}
 	}
 	ws := widths()

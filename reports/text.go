@@ -41,7 +41,7 @@ func clip(s string, most int) string {
 // cleanLine is clean for preformatted text: leading blanks stay.
 func cleanLine(s string) string {
 	t := strings.TrimLeft(s, " ")
-	return s[:min(len(s)-len(t), 40)] + clean(t)
+	return s[:min(len(s)-len(t), 40)] + clip(t, 400)
 }
 
 // grouped is a whole number with its thousands apart.

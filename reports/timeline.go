@@ -65,7 +65,7 @@ func columns(slices []slo.Slice, from, to float64) []column {
 	return out
 }
 
-// outageOf is a fault in force, on the timeline.
+// band is a fault in force, on the timeline.
 type band struct {
 	asked, undone float64 // since the epoch; undone is +Inf where it was not
 	text          string
@@ -144,6 +144,11 @@ func views(r *slo.Result) []view {
 		}
 	}
 	near.to = min(near.to, near.from+longRun)
+	start, end := phaseAround(r.Timeline, asked)
+	if u := r.Trials[w].Faults[0].UndoneS; u != nil && u.Value > end && u.Value < end+10 {
+		end = math.Ceil(u.Value)
+	}
+	near.from, near.to = max(near.from, start), min(near.to, end)
 	if len(r.Trials) > 1 {
 		near.title = fmt.Sprintf("Around the fault of trial %d, the one with the longest failover", w+1)
 		// Stop before the next trial begins.
@@ -157,6 +162,22 @@ func views(r *slo.Result) []view {
 		return []view{all}
 	}
 	return []view{near, all}
+}
+
+// phaseAround is the stretch of load without a gap that an instant falls into,
+// or that begins after it.
+func phaseAround(slices []slo.Slice, at float64) (from, to float64) {
+	for i := range slices {
+		s := float64(slices[i].Second)
+		switch {
+		case i == 0 || s > to+1 && to < at:
+			from = s
+		case s > to+1:
+			return from, to
+		}
+		to = s + 1
+	}
+	return from, to
 }
 
 // timelineFigure is rate, latency and events over a part of the run.
@@ -400,10 +421,10 @@ func labelBands(c draw.Canvas, p *plot.Plot, f form, bs []band, origin float64) 
 	style := textStyle(f.font, "fault")
 	style.YAlign = draw.YTop
 	var ends []vg.Length // of the last text on each line
-	for i, b := range bs {
-		if len(bs) > 12 && i > 0 {
-			return // an overview: hovering and the table of faults tell them apart
-		}
+	if len(bs) > 6 {
+		return // an overview: the table of faults tells them apart
+	}
+	for _, b := range bs {
 		x0 := max(c.Min.X, x(b.asked-origin)) + 4
 		line := slices.IndexFunc(ends, func(e vg.Length) bool { return e < x0 })
 		if line < 0 {
@@ -428,12 +449,12 @@ type lane struct {
 // maxLanes bounds the kinds of events of a picture.
 const maxLanes = 8
 
-// lanesOf are the events of the platform, and what the harness saw of the
-// steady state, inside a view: by kind, the first kind first.
+// lanesOf are the platform's events inside a view, by kind; the kind that came
+// first stands first.
 func lanesOf(r *slo.Result, v view) []lane {
 	var out []lane
 	for _, m := range r.Marks {
-		if m.AtS < v.from || m.AtS >= v.to || m.Source == "harness" {
+		if !(m.AtS >= v.from && m.AtS < v.to) || m.Source == "harness" {
 			continue
 		}
 		i := slices.IndexFunc(out, func(l lane) bool { return l.kind == m.Kind })
@@ -556,18 +577,22 @@ func describe(r *slo.Result, v view, cols []column) string {
 		}
 	}
 	s := fmt.Sprintf("From %s to %s.", instant(v.from, v), instant(v.to, v))
-	for i, b := range bands(r) {
-		if i == 3 {
-			s += " And further faults."
-			break
-		}
+	var inView []band
+	for _, b := range bands(r) {
 		if b.asked >= v.from && b.asked < v.to {
-			s += fmt.Sprintf(" The fault %s was asked at %s", b.text, instant(b.asked, v))
-			if finite(b.undone) {
-				s += " and undone by " + instant(b.undone, v)
-			}
-			s += "."
+			inView = append(inView, b)
 		}
+	}
+	if len(inView) > 3 {
+		s += fmt.Sprintf(" %d faults, the first of them %s, asked at %s.", len(inView), inView[0].text, instant(inView[0].asked, v))
+		inView = nil
+	}
+	for _, b := range inView {
+		s += fmt.Sprintf(" The fault %s was asked at %s", b.text, instant(b.asked, v))
+		if finite(b.undone) {
+			s += " and undone by " + instant(b.undone, v)
+		}
+		s += "."
 	}
 	s += fmt.Sprintf(" The lowest served rate was %s of %s operations a second, in the second from %s on. In all, %s operations were bad.", grouped(low.served), grouped(low.offered), instant(low.from, v), grouped(bad))
 	if slow.writeP99 > 0 {
