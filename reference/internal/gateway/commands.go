@@ -759,7 +759,7 @@ func describe(b *batch, names []string) {
 	for _, n := range names {
 		s, ok := table[n]
 		if !ok {
-			d = appendNullArray(d, b.c.proto)
+			d = resp.AppendNull(d, b.c.proto)
 			continue
 		}
 		d = resp.AppendArray(d, 6)
@@ -774,13 +774,6 @@ func describe(b *batch, names []string) {
 		}
 	}
 	b.reply(d)
-}
-
-func appendNullArray(d []byte, proto int) []byte {
-	if proto >= 3 {
-		return resp.AppendNull(d, proto)
-	}
-	return resp.AppendArray(d, -1)
 }
 
 func config(b *batch, a [][]byte) { subcommand(b, a, configSubs) }
@@ -846,6 +839,9 @@ var clusterSubs = map[string]sub{
 		b.reply(resp.AppendVerbatim(nil, "cluster_enabled:1\r\ncluster_state:ok\r\ncluster_slots_assigned:16384\r\n", b.c.proto))
 	}},
 	"KEYSLOT": {3, func(b *batch, a [][]byte) { b.reply(resp.AppendInt(nil, int64(resp.Slot(a[2])))) }},
+	"NODES": {2, func(b *batch, _ [][]byte) {
+		b.reply(resp.AppendVerbatim(nil, nodesText(b.c.s.node), b.c.proto))
+	}},
 	"SLOTS": {2, func(b *batch, _ [][]byte) {
 		rs := b.c.s.node.Slots()
 		d := resp.AppendArray(nil, len(rs))
@@ -861,4 +857,31 @@ var clusterSubs = map[string]sub{
 		}
 		b.reply(d)
 	}},
+}
+
+// nodesText is CLUSTER NODES: a line a node, with the slots that it leads.
+// redis-benchmark --cluster wants it.
+func nodesText(n Node) string {
+	var order []NodeAddr
+	leads := map[string]string{}
+	for _, r := range n.Slots() {
+		for i, a := range r.Nodes {
+			if _, known := leads[a.ID]; !known {
+				order = append(order, a)
+				leads[a.ID] = ""
+			}
+			if i == 0 {
+				leads[a.ID] += fmt.Sprintf(" %d-%d", r.Start, r.End)
+			}
+		}
+	}
+	var text strings.Builder
+	for _, a := range order {
+		flags := "master"
+		if a.ID == n.ID() {
+			flags = "myself,master"
+		}
+		fmt.Fprintf(&text, "%s %s:%d@%d %s - 0 0 1 connected%s\n", a.ID, a.Host, a.Port, a.Port, flags, leads[a.ID])
+	}
+	return text.String()
 }

@@ -27,6 +27,7 @@ type memory struct {
 	addr   *net.TCPAddr
 	here   atomic.Bool // ReadHere answers
 	extra  atomic.Int64
+	frozen atomic.Bool // time passes by advance alone
 	awake  atomic.Uint64
 	wokeAt atomic.Int64
 
@@ -141,7 +142,11 @@ func (n *memory) advance(d time.Duration) {
 }
 
 func (n *memory) clock() int64 {
-	return int64((n.Now() + time.Duration(n.extra.Load())) / time.Millisecond)
+	now := time.Hour
+	if !n.frozen.Load() {
+		now = n.Now()
+	}
+	return int64((now + time.Duration(n.extra.Load())) / time.Millisecond)
 }
 
 // await waits until so many requests are held back, and returns them.
