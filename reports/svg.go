@@ -8,6 +8,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -124,17 +125,19 @@ func textWidth(s string, size vg.Length) vg.Length {
 
 // fitText cuts a text to a width.
 func fitText(s string, size, width vg.Length) string {
-	if textWidth(s, size) <= width {
+	r := []rune(s)
+	// No letter is narrower than a sixth of its size: what is beyond never fits,
+	// and need not be measured.
+	most := max(0, int(6*width/size))
+	if len(r) <= most && textWidth(s, size) <= width {
 		return s
 	}
-	r := []rune(s)
-	for len(r) > 0 && textWidth(string(r)+"…", size) > width {
-		r = r[:len(r)-1]
-	}
-	if len(r) == 0 {
+	r = r[:min(len(r), most)]
+	n := sort.Search(len(r), func(n int) bool { return textWidth(string(r[:n+1])+"…", size) > width })
+	if n == 0 {
 		return ""
 	}
-	return string(r) + "…"
+	return string(r[:n]) + "…"
 }
 
 // plotFunc draws into a panel's data area.

@@ -46,6 +46,9 @@ func cleanLine(s string) string {
 
 // grouped is a whole number with its thousands apart.
 func grouped(n float64) string {
+	if !finite(n) {
+		return "?"
+	}
 	s := strconv.FormatFloat(math.Abs(math.Round(n)), 'f', 0, 64)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -71,7 +74,7 @@ func secondsText(v float64) string {
 
 // fixed is v with at most that many decimals and no trailing zeros.
 func fixed(v float64, decimals int) string {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
+	if !finite(v) {
 		return "?"
 	}
 	s := strconv.FormatFloat(v, 'f', decimals, 64)
@@ -87,7 +90,7 @@ func fixed(v float64, decimals int) string {
 // percent of a share, rounded down: a run that lost one operation in ten
 // million did not reach 100 %.
 func percent(share float64) string {
-	if math.IsNaN(share) || math.IsInf(share, 0) {
+	if !finite(share) {
 		return "?"
 	}
 	p := share * 100
@@ -103,7 +106,7 @@ func percent(share float64) string {
 // millisText is a latency given in milliseconds.
 func millisText(ms float64) string {
 	switch a := math.Abs(ms); {
-	case math.IsNaN(ms) || math.IsInf(ms, 0):
+	case !finite(ms):
 		return "?"
 	case a >= 10_000:
 		return fixed(ms/1000, 1) + " s"
@@ -141,7 +144,9 @@ func shareText(n, all int) string {
 	return fixed(p, 2) + " %"
 }
 
-func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+// finite says whether a number can be drawn and read: not NaN, and not of a
+// size that no measure has.
+func finite(v float64) bool { return math.Abs(v) < 1e15 }
 
 func listText(items []string, most int) string {
 	if len(items) > most {

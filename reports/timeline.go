@@ -57,8 +57,8 @@ func columns(slices []slo.Slice, from, to float64) []column {
 			to   *float64
 			from float64
 		}{{&c.readP50, s.ReadP50}, {&c.readP99, s.ReadP99}, {&c.writeP50, s.WriteP50}, {&c.writeP99, s.WriteP99}} {
-			if finite(q.from) {
-				*q.to = max(*q.to, q.from)
+			if finite(q.from) && q.from > 0 {
+				*q.to = max(*q.to, min(max(q.from, 0.001), 1e9)) // what a picture can show
 			}
 		}
 	}
