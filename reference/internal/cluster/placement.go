@@ -4,7 +4,6 @@
 package cluster
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -39,15 +38,20 @@ type Map struct {
 	Nodes   []Node
 	Shards  int
 	slots   [Slots]uint16
+	runs    []Run
 	places  [][]int // shard -> node indexes, one a region in order of preference
 }
 
 const (
 	vnodes     = 128
+	slotPoints = 8
 	loadFactor = 1.25 // bound of consistent hashing with bounded loads
 )
 
 func hash(parts ...any) uint64 { return xxhash.Sum64String(fmt.Sprint(parts...)) }
+
+// Run is a range of slots, both ends included, of one shard.
+type Run struct{ Start, End, Shard int }
 
 type point struct {
 	at    uint64
@@ -61,10 +65,14 @@ func ring(owners int, name func(int) string) []point {
 			ps = append(ps, point{hash(name(o), "#", v), o})
 		}
 	}
+	sortRing(ps)
+	return ps
+}
+
+func sortRing(ps []point) {
 	sort.Slice(ps, func(i, j int) bool {
 		return ps[i].at < ps[j].at || ps[i].at == ps[j].at && ps[i].owner < ps[j].owner
 	})
-	return ps
 }
 
 func walk(ps []point, h uint64, take func(owner int) bool) {
@@ -91,13 +99,20 @@ func NewMap(regions []Region, shards, replicas int) (*Map, error) {
 	if shards < 1 || replicas < 1 || replicas > len(m.Nodes) {
 		return nil, fmt.Errorf("cluster: %d shards with %d replicas do not fit %d nodes", shards, replicas, len(m.Nodes))
 	}
-	sr := ring(shards, func(i int) string { return fmt.Sprint("shard-", i) })
+	// The slots are the ring: a shard's points cut it into arcs, so that a shard
+	// has a few runs of slots and not thousands of single ones, which every answer
+	// to CLUSTER SLOTS would have to list.
+	var points []point
+	for o := range shards {
+		for v := range slotPoints {
+			points = append(points, point{hash("shard-", o, "#", v) % Slots, o})
+		}
+	}
+	sortRing(points)
 	load := make([]int, shards)
 	limit := int(math.Ceil(float64(Slots) / float64(shards) * 1.02))
 	for s := range m.slots {
-		var b [8]byte
-		binary.LittleEndian.PutUint64(b[:], uint64(s))
-		walk(sr, xxhash.Sum64(b[:]), func(o int) bool {
+		walk(points, uint64(s), func(o int) bool {
 			if load[o] >= limit {
 				return false
 			}
@@ -105,6 +120,13 @@ func NewMap(regions []Region, shards, replicas int) (*Map, error) {
 			m.slots[s] = uint16(o)
 			return true
 		})
+	}
+	for s, o := range m.slots {
+		if n := len(m.runs); n > 0 && m.runs[n-1].Shard == int(o) {
+			m.runs[n-1].End = s
+			continue
+		}
+		m.runs = append(m.runs, Run{s, s, int(o)})
 	}
 	m.places = make([][]int, shards)
 	for round := 0; len(m.places[0]) < replicas; round++ {
@@ -163,8 +185,8 @@ func (m *Map) placeRegion(r Region, round int) {
 // ShardOf maps a key, with Redis's hash tags.
 func (m *Map) ShardOf(key []byte) int { return int(m.slots[resp.Slot(key)]) }
 
-// ShardOfSlot maps a hash slot.
-func (m *Map) ShardOfSlot(slot int) int { return int(m.slots[slot]) }
+// Runs lists which slots belong to which shard, in order.
+func (m *Map) Runs() []Run { return m.runs }
 
 // Replicas lists the nodes that hold a shard, in order of preference.
 func (m *Map) Replicas(shard int) []int { return m.places[shard] }

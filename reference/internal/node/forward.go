@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/fivenines/fivenines/reference/internal/cluster"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
@@ -130,8 +129,8 @@ func (f *forwards) add(now time.Duration, leader int, r *gateway.Request) {
 	f.out[leader] = append(f.out[leader], r)
 }
 
-// flush sends what was added in this turn, one frame a peer. What a dead
-// connection did not take was certainly not sent.
+// flush sends what was added in this turn, in as few frames as may be. What a
+// dead connection did not take was certainly not sent.
 func (f *forwards) flush(n *Node, now time.Duration) {
 	for to, rs := range f.out {
 		if len(rs) == 0 {
@@ -140,9 +139,17 @@ func (f *forwards) flush(n *Node, now time.Duration) {
 		delete(f.out, to)
 		first := f.next
 		sent := n.peers[to].send(func(b []byte) []byte {
-			b, at := beginFrame(b, frameForward)
-			b = binary.LittleEndian.AppendUint64(b, uint64(now))
+			begin := func() (at int) {
+				b, at = beginFrame(b, frameForward)
+				b = binary.LittleEndian.AppendUint64(b, uint64(now))
+				return at
+			}
+			at := begin()
 			for _, r := range rs {
+				if len(b)-at > fullFrame {
+					b = endFrame(b, at)
+					at = begin()
+				}
 				f.next++
 				fw := forward{id: f.next, left: r.Deadline - now, kind: r.Kind, shard: r.Shard, op: r.Op}
 				b = appendForward(b, &fw)
@@ -162,10 +169,15 @@ func (f *forwards) flush(n *Node, now time.Duration) {
 			f.queue = append(f.queue, id)
 		}
 	}
-	for to, b := range f.replies {
-		delete(f.replies, to)
-		n.peers[to].send(func(out []byte) []byte { return AppendFrame(out, frameReply, b) })
+	for to := range f.replies {
+		f.reply(n, to)
 	}
+}
+
+func (f *forwards) reply(n *Node, to int) {
+	b := f.replies[to]
+	delete(f.replies, to)
+	n.peers[to].send(func(out []byte) []byte { return AppendFrame(out, frameReply, b) })
 }
 
 func (f *forwards) fail(w waiting, why string) {
@@ -261,7 +273,11 @@ func (c remote) Complete(r *gateway.Request) {
 		}
 		a.value = r.Value
 	}
-	c.n.forwards.replies[c.from] = appendReply(c.n.forwards.replies[c.from], &a)
+	f := &c.n.forwards
+	f.replies[c.from] = appendReply(f.replies[c.from], &a)
+	if len(f.replies[c.from]) > fullFrame {
+		f.reply(c.n, c.from)
+	}
 }
 
 // takeForward is the leader's side of a forward. What it took longer on the
@@ -295,13 +311,9 @@ func (n *Node) learn(h hint) {
 // Slots implements gateway.Node: what CLUSTER SLOTS tells.
 func (n *Node) Slots() []gateway.SlotRange {
 	var out []gateway.SlotRange
-	for s := 0; s < cluster.Slots; {
-		shard := n.m.ShardOfSlot(s)
-		e := s
-		for e+1 < cluster.Slots && n.m.ShardOfSlot(e+1) == shard {
-			e++
-		}
-		r := gateway.SlotRange{Start: s, End: e}
+	for _, run := range n.m.Runs() {
+		shard := run.Shard
+		r := gateway.SlotRange{Start: run.Start, End: run.End}
 		leader := int(n.leaders[shard].Load())
 		if leader >= 0 {
 			r.Nodes = append(r.Nodes, n.addr(leader))
@@ -312,7 +324,6 @@ func (n *Node) Slots() []gateway.SlotRange {
 			}
 		}
 		out = append(out, r)
-		s = e + 1
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fivenines/fivenines/reference/internal/gateway"
@@ -25,7 +26,16 @@ const (
 	FrameCanary  = 8 // echoed: a probe of the link
 )
 
-const maxFrame = 256 << 20 // a snapshot is the largest
+// Bounds of a frame. What is decoded takes some dozen times as much memory as
+// its bytes if they are chosen for that, so the frames of many small parts have
+// a lower one; their senders begin another frame long before it.
+const (
+	maxHello   = 4096      // before a peer has said who it is
+	maxMail    = 8 << 20   // of all frames but those of Raft
+	maxFrame   = 256 << 20 // a snapshot is the largest
+	fullFrame  = 1 << 20   // of forwards and replies: then the next one begins
+	maxEntries = 1 << 18   // of one Raft message: raft itself sends no more than 1 MiB of them
+)
 
 var errFrame = errors.New("malformed frame")
 
@@ -50,14 +60,18 @@ func NextFrame(b []byte, limit int) (typ byte, payload []byte, n int, err error)
 	if len(b) < 4 {
 		return 0, nil, 0, nil
 	}
-	l := int(binary.LittleEndian.Uint32(b))
-	if l < 1 || l > limit {
+	l := int64(binary.LittleEndian.Uint32(b))
+	if l < 1 || l > int64(limit) {
 		return 0, nil, 0, fmt.Errorf("%w: length %d", errFrame, l)
 	}
-	if len(b) < 4+l {
+	if len(b) > 4 && b[4] != frameRaft && l > maxMail {
+		return 0, nil, 0, fmt.Errorf("%w: length %d of type %d", errFrame, l, b[4])
+	}
+	if int64(len(b)) < 4+l {
 		return 0, nil, 0, nil
 	}
-	return b[4], b[5 : 4+l], 4 + l, nil
+	n = 4 + int(l)
+	return b[4], b[5:n:n], n, nil
 }
 
 func appendRaft(b []byte, group uint32, m *raftpb.Message) ([]byte, error) {
@@ -79,14 +93,46 @@ func decodeRaft(p []byte) (raftMsg, error) {
 	if len(p) < 4 {
 		return raftMsg{}, errFrame
 	}
+	if err := countEntries(p[4:]); err != nil {
+		return raftMsg{}, err
+	}
 	m := &raftpb.Message{}
 	if err := proto.Unmarshal(p[4:], m); err != nil {
 		return raftMsg{}, fmt.Errorf("%w: %w", errFrame, err)
 	}
-	if m.Type == nil {
+	switch {
+	case m.Type == nil:
 		return raftMsg{}, fmt.Errorf("%w: no type", errFrame)
+	case len(m.Responses) > 0:
+		return raftMsg{}, fmt.Errorf("%w: %v carries messages of a replica to itself", errFrame, m.GetType())
 	}
 	return raftMsg{binary.LittleEndian.Uint32(p), m}, nil
+}
+
+// countEntries refuses a message of so many entries that to decode it would
+// take many times its size.
+func countEntries(b []byte) error {
+	if len(b) < maxEntries {
+		return nil // an entry takes two bytes at least
+	}
+	const entries = 7 // raftpb.Message.Entries
+	for count := 0; len(b) > 0; {
+		field, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return fmt.Errorf("%w: %w", errFrame, protowire.ParseError(n))
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(field, typ, b); n < 0 {
+			return fmt.Errorf("%w: %w", errFrame, protowire.ParseError(n))
+		}
+		b = b[n:]
+		if field == entries {
+			if count++; count > maxEntries {
+				return fmt.Errorf("%w: more than %d entries in one message", errFrame, maxEntries)
+			}
+		}
+	}
+	return nil
 }
 
 // forward is a request on its way to the leader. Age is how much of its time
@@ -128,8 +174,13 @@ func decodeForward(b []byte) (f forward, rest []byte, err error) {
 		return f, nil, errFrame
 	}
 	f = forward{id: id, left: time.Duration(left) * time.Microsecond, kind: kind, shard: int(shard)}
-	rest, err = session.DecodeOp(b[n:], &f.op)
-	return f, rest, err
+	if rest, err = session.DecodeOp(b[n:], &f.op); err != nil {
+		return f, nil, fmt.Errorf("%w: %w", errFrame, err)
+	}
+	if f.op.Kind == session.Expire || kind != gateway.Write && f.op.Kind != session.Del {
+		return f, nil, fmt.Errorf("%w: operation %d as a request of kind %d", errFrame, f.op.Kind, kind)
+	}
+	return f, rest, nil
 }
 
 // reply answers a forward.
@@ -145,7 +196,6 @@ type reply struct {
 const (
 	replyFound = 1 << iota
 	replyApplied
-	replyHasValue
 )
 
 func appendReply(b []byte, r *reply) []byte {
@@ -199,8 +249,8 @@ func appendHints(b []byte, hs []hint) []byte {
 
 func decodeHints(b []byte) ([]hint, error) {
 	c, n := binary.Uvarint(b)
-	if n <= 0 || c > uint64(len(b)) {
-		return nil, errFrame
+	if n <= 0 || c > uint64(len(b)-n)/3 {
+		return nil, errFrame // a hint takes three bytes at least
 	}
 	b = b[n:]
 	hs := make([]hint, 0, c)
@@ -221,6 +271,9 @@ func decodeHints(b []byte) ([]hint, error) {
 		}
 		b = b[n:]
 		hs = append(hs, hint{uint32(s), t, int(l)})
+	}
+	if len(b) > 0 {
+		return nil, errFrame
 	}
 	return hs, nil
 }

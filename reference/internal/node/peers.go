@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/fivenines/fivenines/reference/internal/gateway"
 )
 
 // hello opens a connection between nodes. A peer of another cluster, or of
@@ -22,9 +24,15 @@ type hello struct {
 }
 
 const (
+	peerRead     = 256 << 10
 	peerSilence  = 5 * time.Second // a connection on which nothing came for so long is closed
 	dialTimeout  = 2 * time.Second
+	helloTimeout = 10 * time.Second // for a connection to say who it is, or to be a canary's
 	maxPeerQueue = 64 << 20
+	maxInbound   = 2048 // connections
+
+	// clockDrift is by how much the clocks of two nodes may drift apart.
+	clockDrift = 500e-6
 )
 
 // peer is the outgoing connection to another node: one a directed pair, for
@@ -169,7 +177,7 @@ func (p *peer) session(ctx context.Context) error {
 func readWelcome(c net.Conn) (string, error) {
 	buf := make([]byte, 0, 512)
 	for {
-		typ, p, n, err := NextFrame(buf, 4096)
+		typ, p, n, err := NextFrame(buf, maxHello)
 		if err != nil {
 			return "", err
 		}
@@ -198,13 +206,19 @@ type inbound struct {
 	// least is the smallest difference seen between our clock on arrival and
 	// the sender's on sending: what a frame took beyond it is its delay.
 	least time.Duration
+	timed time.Duration // our clock when least was last looked at; 0: never
 }
 
 // delay says how long a frame was under way beyond the quickest one of this
-// connection. It needs no agreement of clocks.
+// connection. It needs no agreement of clocks; but they drift apart, and least
+// follows, or a connection that lives for days would take that for delay.
 func (in *inbound) delay(sent, now time.Duration) time.Duration {
 	d := now - sent
-	in.least = min(in.least, d)
+	if in.timed == 0 {
+		in.least = d
+	}
+	in.least = min(d, in.least+time.Duration(float64(now-in.timed)*clockDrift))
+	in.timed = now
 	return d - in.least
 }
 
@@ -213,21 +227,29 @@ func (n *Node) serveP2P(ctx context.Context, l net.Listener) error {
 	defer wg.Wait()
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
+	open := make(chan struct{}, maxInbound)
 	for {
-		c, err := l.Accept()
+		c, err := gateway.Accept(ctx, l)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("accept on %s: %w", l.Addr(), err)
 		}
+		select {
+		case open <- struct{}{}:
+		default:
+			c.Close()
+			continue
+		}
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			defer func() { <-open }()
 			defer c.Close()
 			stop := context.AfterFunc(ctx, func() { c.Close() })
 			defer stop()
-			in := &inbound{n: n, c: c, from: -1, least: 1<<63 - 1}
+			in := &inbound{n: n, c: c, from: -1}
 			if err := in.run(); err != nil && ctx.Err() == nil {
 				n.debugf("from %s: %v", in.name(), err)
 			}
@@ -254,8 +276,9 @@ type mail struct {
 }
 
 func (in *inbound) run() error {
-	buf := make([]byte, 0, 256<<10)
-	limit := 4096 // until it has said who it is
+	buf := make([]byte, 0, maxHello)
+	limit := maxHello // until it has said who it is
+	began := time.Now()
 	var gone func()
 	defer func() {
 		if gone != nil {
@@ -269,7 +292,11 @@ func (in *inbound) run() error {
 			}
 			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
 		}
-		in.c.SetReadDeadline(time.Now().Add(2 * peerSilence))
+		patience := time.Now().Add(2 * peerSilence)
+		if in.from < 0 {
+			patience = began.Add(helloTimeout)
+		}
+		in.c.SetDeadline(patience) // of what is written too: a peer need not read
 		k, err := in.c.Read(buf[len(buf):cap(buf)])
 		if err != nil {
 			return err
@@ -318,8 +345,9 @@ func (in *inbound) run() error {
 			in.n.deliver(m)
 		}
 		// Forwarded operations and replies alias the buffer: it is theirs now.
-		if len(m.forwards) > 0 || len(m.replies) > 0 {
-			buf = append(make([]byte, 0, max(256<<10, 2*len(rest))), rest...)
+		// And what a snapshot needed is not kept.
+		if len(m.forwards) > 0 || len(m.replies) > 0 || in.from >= 0 && (cap(buf) < peerRead || cap(buf) > 16*peerRead && len(rest) < peerRead) {
+			buf = append(make([]byte, 0, max(peerRead, 2*len(rest))), rest...)
 		} else {
 			buf = buf[:copy(buf[:cap(buf)], rest)]
 		}
