@@ -77,9 +77,13 @@ func TestDamageIsFoundAtLoad(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			o := Options{Dir: "data", FS: vfs.NewMem()}
+			data := make([]byte, 10)
+			if strings.Contains(c.want, "piece") || strings.Contains(c.want, "bytes, or") {
+				data = make([]byte, 2*chunkSize+7)
+			}
 			s := open(t, o)
 			require.NoError(t, s.SetIdentity(Identity{Node: "n"}))
-			commit(t, s, Append{Group: g, Snapshot: snapshot(10, 2, make([]byte, 2*chunkSize+7)), Entries: entries(11, 20, 2), HardState: hard(3, 1, 12)},
+			commit(t, s, Append{Group: g, Snapshot: snapshot(10, 2, data), Entries: entries(11, 20, 2), HardState: hard(3, 1, 12)},
 				Append{Group: g + 1, Entries: entries(1, 3, 1), HardState: hard(1, 1, 1)})
 			_, err := s.Load(g)
 			require.NoError(t, err)
