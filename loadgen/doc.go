@@ -21,8 +21,9 @@
 //   - With the same seed and the same completions the sequence of operations is
 //     the same.
 //
-// One goroutine, the loop, does everything that takes decisions: in ticks of one
-// or two milliseconds it ends what is overdue, draws what is due, appends it to
-// connections' buffers and flushes each with one system call. A goroutine for each
-// connection reads, and completes whole socket buffers under one lock.
+// One goroutine, the loop, does all the work: each millisecond or two it takes the
+// replies that have come, ends what is overdue, draws what is due and hands it to
+// the kernel, with one system call for each connection. So a completion is seen up
+// to that much late, and it is in its latency. Other goroutines connect, and look
+// after the health of entries.
 package loadgen

@@ -79,13 +79,12 @@ type entry struct {
 type link struct {
 	en       *entry
 	lane     int
-	rc       *resp.Conn // nil while there is none
+	rc       *resp.Pipe // nil while there is none
 	owed     fifo[owed]
 	heard    time.Duration // when bytes came last
 	suspect  bool
-	broken   bool // the reader gave up; the loop has not noticed yet
 	dirty    bool
-	released chan struct{} // the loop let go of the broken connection
+	released chan struct{} // the loop let go of a broken connection
 }
 
 // owed is a reply that a connection owes.
@@ -137,7 +136,7 @@ func kick(c chan struct{}) {
 
 func (l *link) full() bool { return l.owed.len() >= maxPending || len(l.rc.Out) >= maxOut }
 
-func (l *link) usable() bool { return l.rc != nil && !l.broken && !l.full() }
+func (l *link) usable() bool { return l.rc != nil && !l.full() }
 
 // choose picks the link of each entry for this tick. They take turns, so that
 // all that is sent to an entry in one tick goes out in one write.
@@ -234,6 +233,27 @@ func (p *pool) list(g *gate, i uint32) {
 		g.listed = true
 		p.busy = append(p.busy, i)
 	}
+}
+
+func (p *pool) each(fn func(*link)) {
+	for _, en := range p.entries {
+		for _, ls := range en.links {
+			for _, l := range ls {
+				fn(l)
+			}
+		}
+	}
+}
+
+// hangUp closes the connections of a pool whose context has ended.
+func (p *pool) hangUp() {
+	p.each(func(l *link) {
+		if l.rc != nil {
+			l.rc.Close()
+			l.rc = nil
+		}
+		kick(l.released)
+	})
 }
 
 // check looks at the silence of connections: one that owes something and says
@@ -447,40 +467,26 @@ func (p *pool) moved(slot uint16, addr string) bool {
 	return true
 }
 
-// keep holds the connection: dials, reads until it breaks, dials again.
+// keep holds the connection: dials, hands it to the loop until that lets go of
+// it, and dials again.
 func (l *link) keep(ctx context.Context) {
 	e := l.en.p.e
 	back := newBackoff(e, uint64(l.en.Node)<<16|uint64(l.en.p.index)<<8|uint64(l.lane)+1)
 	for ctx.Err() == nil {
-		rc, _, err := resp.Dial(ctx, l.en.Address, dialTimeout)
+		c, _, err := resp.Dial(ctx, l.en.Address, dialTimeout)
+		var rc *resp.Pipe
+		if err == nil {
+			rc, err = c.Detach()
+		}
 		if err != nil {
 			back.sleep(ctx)
 			continue
 		}
-		stop := context.AfterFunc(ctx, func() { rc.Close() })
 		began := time.Now()
-		e.mu.Lock()
-		l.rc, l.broken, l.suspect, l.dirty = rc, false, false, false
-		l.heard = e.clock()
-		e.mu.Unlock()
-		var answers []answer
-		_ = rc.Replies(func(rs []resp.Reply) error {
-			begun := e.stats.reads.begin()
-			defer func() { e.stats.reads.end(begun) }()
-			now := e.clock()
-			answers = answers[:0]
-			for _, r := range rs {
-				answers = append(answers, interpret(r))
-			}
-			return e.answered(l, rc, answers, now)
-		})
-		stop()
-		rc.Close()
-		e.mu.Lock()
-		if l.rc == rc {
-			l.broken = true
+		if !e.adopt(ctx, l, rc) {
+			rc.Close()
+			return
 		}
-		e.mu.Unlock()
 		select {
 		case <-l.released:
 		case <-e.loopDone:
@@ -490,6 +496,18 @@ func (l *link) keep(ctx context.Context) {
 		back.lived(time.Since(began))
 		back.sleep(ctx)
 	}
+}
+
+// adopt gives the loop a connection, unless the pool has ended.
+func (e *engine) adopt(ctx context.Context, l *link, rc *resp.Pipe) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if ctx.Err() != nil {
+		return false
+	}
+	l.rc, l.suspect, l.dirty = rc, false, false
+	l.heard = e.clock()
+	return true
 }
 
 // backoff is the pause before a reconnect, with jitter from the run's seed.

@@ -118,16 +118,6 @@ func (e *engine) ReadBack(ctx context.Context, region int, perSecond float64) er
 func (e *engine) retire(p *pool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, en := range p.entries {
-		for _, ls := range en.links {
-			for _, l := range ls {
-				if l.rc != nil {
-					l.rc.Close()
-					l.rc = nil
-				}
-				kick(l.released)
-			}
-		}
-	}
+	p.hangUp()
 	e.pools = e.pools[:len(e.pools)-1]
 }

@@ -8,12 +8,11 @@ import (
 	"github.com/fivenines/fivenines/loadgen/history"
 )
 
-// stats is guarded by the engine's lock, but for the meters.
+// stats is guarded by the engine's lock, but for the meter.
 type stats struct {
 	total Stats
 	lag   *hdrhistogram.Histogram // of the current or last Run, microseconds
-	loop  meter
-	reads meter // of the connections
+	work  meter
 
 	// Since the last call of Interval.
 	since                time.Duration
@@ -70,14 +69,14 @@ func (s *stats) ended(op *history.Op, deadline time.Duration) {
 }
 
 // Snapshot implements [Generator]. CPU is an estimate from a sample (see meter):
-// drawing, sending with its system calls, decoding, completing and recording. The
-// system calls for receiving and the scheduler's part are not in it.
+// everything that the loop does, system calls included; what Go's scheduler spends
+// to wake it is not in it.
 func (e *engine) Snapshot() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.stats.total
 	s.LagP999 = time.Duration(e.stats.lag.ValueAtQuantile(99.9)) * time.Microsecond
-	s.CPU = e.stats.loop.total() + e.stats.reads.total()
+	s.CPU = e.stats.work.total()
 	for _, p := range e.s.pops {
 		s.Live += len(p.live)
 	}

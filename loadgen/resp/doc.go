@@ -10,9 +10,8 @@
 //     [MaxBulk], an array by [MaxArray] bytes and [MaxDepth] levels, a line by
 //     [MaxLine]. A stream that breaks the protocol or a bound is an error, after
 //     which it has no meaning: close the connection.
-//   - Replies come in the order of the commands; who owns a [Conn] keeps the
-//     list of what is owed. Only one goroutine may append and flush, only one
-//     may read; Close may come from anywhere.
+//   - Replies come in the order of the commands; who owns a [Pipe] keeps the
+//     list of what is owed, and uses it from one goroutine at a time.
 //   - A connection that was opened has answered a PING: a link that accepts and
 //     leads nowhere does not count as connected.
 package resp

@@ -143,10 +143,27 @@ func pong(c net.Conn) {
 	}
 }
 
-// begin lets the peer send.
-func begin(t *testing.T, c *Conn) {
-	c.Out = append(c.Out, 'x')
-	require.NoError(t, c.Flush())
+// pipe dials and detaches.
+func pipe(t *testing.T, addr string) *Pipe {
+	t.Helper()
+	c, _, err := Dial(t.Context(), addr, 10*time.Second)
+	require.NoError(t, err)
+	p, err := c.Detach()
+	require.NoError(t, err)
+	t.Cleanup(p.Close)
+	return p
+}
+
+// begin lets the peer send, then polls until the connection ends or fn does.
+func begin(t *testing.T, p *Pipe, fn func([]Reply) error) (err error) {
+	t.Helper()
+	p.Out = append(p.Out, 'x')
+	require.NoError(t, p.Flush())
+	require.Eventually(t, func() bool {
+		err = p.Poll(fn)
+		return err != nil
+	}, 10*time.Second, 100*time.Microsecond)
+	return err
 }
 
 func TestDialNeedsAPong(t *testing.T) {
@@ -166,6 +183,8 @@ func TestDialNeedsAPong(t *testing.T) {
 	require.NoError(t, err)
 	require.Positive(t, rtt)
 	require.NoError(t, c.Close())
+	_, err = c.Detach()
+	require.Error(t, err)
 }
 
 // A peer that does not read never makes Flush wait, and what left is counted.
@@ -178,24 +197,26 @@ func TestFlushNeverWaits(t *testing.T) {
 		n, _ := io.Copy(io.Discard, c)
 		got <- int(n)
 	})
-	c, _, err := Dial(t.Context(), addr, 10*time.Second)
-	require.NoError(t, err)
+	p := pipe(t, addr)
 	const size = 64 << 20
-	c.Out = append(c.Out, make([]byte, size)...)
-	require.EqualValues(t, size, c.Queued())
+	p.Out = append(p.Out, make([]byte, size)...)
+	require.EqualValues(t, size, p.Queued())
 	for range 10 {
-		require.NoError(t, c.Flush())
+		require.NoError(t, p.Flush())
 	}
-	require.NotEmpty(t, c.Out, "the kernel has not taken it all")
-	require.EqualValues(t, size, c.Queued())
-	require.EqualValues(t, size-len(c.Out), c.Left())
+	require.NotEmpty(t, p.Out, "the kernel has not taken it all")
+	require.EqualValues(t, size, p.Queued())
+	require.EqualValues(t, size-len(p.Out), p.Left())
+	require.NoError(t, p.Poll(func([]Reply) error { return errors.New("nothing has come") }))
 	close(read)
-	require.Eventually(t, func() bool { return c.Flush() == nil && len(c.Out) == 0 }, 10*time.Second, time.Millisecond)
-	require.EqualValues(t, size, c.Left())
-	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { return p.Flush() == nil && len(p.Out) == 0 }, 10*time.Second, time.Millisecond)
+	require.EqualValues(t, size, p.Left())
+	p.Close()
 	require.Equal(t, size, <-got)
-	c.Out = append(c.Out, 'x')
-	require.Error(t, c.Flush())
+	p.Out = append(p.Out, 'x')
+	require.Error(t, p.Flush())
+	require.Error(t, p.Poll(nil))
+	p.Close()
 }
 
 // However the network cuts replies up, they come out whole and in order.
@@ -215,12 +236,8 @@ func TestRepliesOverCuts(t *testing.T) {
 			i += n
 		}
 	})
-	c, _, err := Dial(t.Context(), addr, 10*time.Second)
-	require.NoError(t, err)
-	defer c.Close()
-	begin(t, c)
 	var got []string
-	err = c.Replies(func(rs []Reply) error {
+	err := begin(t, pipe(t, addr), func(rs []Reply) error {
 		for _, r := range rs {
 			got = append(got, string(r.Bytes))
 		}
@@ -232,15 +249,12 @@ func TestRepliesOverCuts(t *testing.T) {
 
 func TestRepliesEnd(t *testing.T) {
 	end := func(text string) error {
-		c, _, err := Dial(t.Context(), peer(t, func(c net.Conn) {
+		p := pipe(t, peer(t, func(c net.Conn) {
 			pong(c)
 			io.ReadFull(c, make([]byte, 1))
 			c.Write([]byte(text))
-		}), 10*time.Second)
-		require.NoError(t, err)
-		begin(t, c)
-		defer c.Close()
-		return c.Replies(func(rs []Reply) error {
+		}))
+		return begin(t, p, func(rs []Reply) error {
 			if string(rs[0].Bytes) == "stop" {
 				return errors.New("stopped")
 			}
