@@ -73,7 +73,7 @@ func drawBars(bars []bar, f form) (drawing, error) {
 				px := x(b.plan)
 				c.FillPolygon(paint("plan"), []vg.Point{{X: px - 4, Y: at}, {X: px, Y: at + 6}, {X: px + 4, Y: at}, {X: px, Y: at - 6}})
 			}
-			c.FillText(style, vg.Point{X: x1 + 5, Y: at}, b.text)
+			c.FillText(style, vg.Point{X: x1 + 5, Y: at + 1.5}, b.text)
 		}
 	}))
 	height := vg.Length(n*pitch) + 3*f.font + 12
