@@ -231,6 +231,39 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// What was recorded while the failing write was under way is not written behind
+// the torn block once there is room again: that would be a hole.
+func TestFullDiskWhileMoreIsRecorded(t *testing.T) {
+	left, inside, gate := new(atomic.Int64), new(atomic.Int64), make(chan struct{})
+	left.Store(headerSize + 100)
+	opt := defaults()
+	opt.interval = time.Hour
+	dir := t.TempDir()
+	w, err := create(dir, testManifest(), onDisk(opt, false, disk{left: left, blocked: gate, inside: inside}))
+	require.NoError(t, err)
+	started := make(chan error, 1)
+	go func() { started <- w.StartTrial(1) }()
+	gate <- struct{}{} // the header
+	require.NoError(t, <-started)
+
+	ops := randomOps(newRand(1), 100)
+	w.Record(ops[:60])
+	synced := make(chan error, 1)
+	go func() { synced <- w.Sync() }()
+	require.Eventually(t, func() bool { return inside.Load() == 2 }, soon, time.Millisecond)
+	w.Record(ops[60:]) // into the other buffer: the error is not known yet
+	require.NoError(t, w.Err())
+	gate <- struct{}{}
+	require.ErrorIs(t, <-synced, syscall.ENOSPC)
+	left.Store(1 << 30)
+	close(gate)
+	require.ErrorContains(t, w.Close(), "100 operations and events are missing")
+	got, truncated, err := readAll(dir)
+	require.NoError(t, err)
+	require.True(t, truncated)
+	require.Equal(t, [][]Op{nil}, got)
+}
+
 func TestFullDiskForEvents(t *testing.T) {
 	left := new(atomic.Int64)
 	left.Store(100)
