@@ -14,9 +14,16 @@ import (
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
 
-func (n *Node) nudge() {
+// nudge tells the loop that its mailbox has something. What somebody waits for
+// within the region (reads, their answers) is urgent; what is bound by round
+// trips between regions anyway waits for the next regular turn.
+func (n *Node) nudge(urgent bool) {
+	ch := n.calm
+	if urgent {
+		ch = n.wake
+	}
 	select {
-	case n.wake <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }
@@ -25,7 +32,7 @@ func (n *Node) deliver(m mail) {
 	n.mu.Lock()
 	n.mails = append(n.mails, m)
 	n.mu.Unlock()
-	n.nudge()
+	n.nudge(len(m.forwards) > 0 || len(m.replies) > 0 || len(m.control) > 0)
 }
 
 // Submit implements gateway.Node.
@@ -40,7 +47,14 @@ func (n *Node) Submit(rs []*gateway.Request) {
 	}
 	n.requests = append(n.requests, rs...)
 	n.mu.Unlock()
-	n.nudge()
+	urgent := false
+	for _, r := range rs {
+		if r.Kind != gateway.Write {
+			urgent = true
+			break
+		}
+	}
+	n.nudge(urgent)
 }
 
 // do runs fn in the loop.
@@ -48,7 +62,7 @@ func (n *Node) do(fn func()) {
 	n.mu.Lock()
 	n.funcs = append(n.funcs, fn)
 	n.mu.Unlock()
-	n.nudge()
+	n.nudge(true)
 }
 
 // loop owns every replica of the node.
@@ -61,15 +75,28 @@ func (n *Node) loop(ctx context.Context) error {
 	lastTurn := n.lastTick
 	for {
 		timer.Reset(n.timing.Tick / 2)
+		wait := urgentInterval
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-n.wake:
-			// Under load, let more arrive: one turn a batchInterval.
-			if d := batchInterval - (n.Now() - lastTurn); d > 0 {
-				time.Sleep(d)
-			}
+		case <-n.calm:
+			wait = turnInterval
 		case <-timer.C:
+			wait = 0
+		}
+		if d := wait - (n.Now() - lastTurn); wait > 0 && d > 0 {
+			timer.Reset(d)
+			if wait == turnInterval {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-n.wake: // something urgent came meanwhile
+				case <-timer.C:
+				}
+			} else {
+				<-timer.C
+			}
 		}
 		now := n.Now()
 		lastTurn = now

@@ -55,10 +55,11 @@ const (
 	metaGroup = 0 // group ids: 0 is meta, shard s is s+1
 	// A turn of the loop takes all that has arrived. Against round trips of 76 ms
 	// between regions some milliseconds are nothing, and wake-ups are what costs.
-	batchInterval = 4 * time.Millisecond
-	sleptFor      = 800 * time.Millisecond // a process that did not run for so long drops its clients
-	pingEvery     = 200 * time.Millisecond
-	compactBytes  = 16 << 20
+	turnInterval   = 8 * time.Millisecond
+	urgentInterval = time.Millisecond
+	sleptFor       = 800 * time.Millisecond // a process that did not run for so long drops its clients
+	pingEvery      = 200 * time.Millisecond
+	compactBytes   = 16 << 20
 )
 
 // Node is a running node.
@@ -87,7 +88,8 @@ type Node struct {
 	stored   []storedBatch
 	funcs    []func()
 	stopped  bool
-	wake     chan struct{}
+	wake     chan struct{} // something urgent
+	calm     chan struct{} // something
 
 	// Owned by the loop.
 	groups   map[uint32]*group
@@ -177,7 +179,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("node: no node of the topology is called %q", cfg.ID)
 	}
 	n := &Node{cfg: cfg, m: m, self: self, log: log.With("node", cfg.ID), boot: nonce(), meta: cluster.NewMeta(m),
-		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, wake: make(chan struct{}, 1), groups: map[uint32]*group{},
+		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, wake: make(chan struct{}, 1), calm: make(chan struct{}, 1), groups: map[uint32]*group{},
 		shards: make([]*shard, cfg.Shards), leaders: make([]atomic.Int64, cfg.Shards), terms: make([]atomic.Uint64, cfg.Shards)}
 	for i := range n.leaders {
 		n.leaders[i].Store(-1)

@@ -59,7 +59,7 @@ func (w *writer) run(ctx context.Context) error {
 			w.n.stored = append(w.n.stored, done...)
 			w.n.mu.Unlock()
 			done = nil
-			w.n.nudge()
+			w.n.nudge(false)
 			return nil
 		}
 		for _, t := range todo {
