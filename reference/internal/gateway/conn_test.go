@@ -193,7 +193,7 @@ func TestQuitSendsWhatIsOwedFirst(t *testing.T) {
 	c.expect("+OK\r\n+OK\r\n")
 	c.closed()
 	c.Close()
-	require.Eventually(t, func() bool { return d.Conns() == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return d.Conns() == 0 }, 20*time.Second, time.Millisecond)
 	require.Len(t, d.node.await(t, 1), 1, "what follows QUIT is not looked at")
 }
 
@@ -224,7 +224,7 @@ func TestProtocolErrorsCloseTheConnection(t *testing.T) {
 			c.expect("-ERR Protocol error: " + tc.want + "\r\n")
 			c.closed()
 			c.Close()
-			require.Eventually(t, func() bool { return d.Conns() == 0 }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return d.Conns() == 0 }, 20*time.Second, time.Millisecond)
 		})
 	}
 }
@@ -293,7 +293,7 @@ func TestConnectionLimit(t *testing.T) {
 	x.closed()
 	require.EqualValues(t, 1, d.Rejected.Load())
 	a.Close()
-	require.Eventually(t, func() bool { return d.Conns() == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return d.Conns() == 1 }, 20*time.Second, time.Millisecond)
 	c := dialRaw(t, d.addr)
 	c.cmd("PING")
 	c.expect("+PONG\r\n")
@@ -359,7 +359,7 @@ func TestClientThatDoesNotReadIsCutOff(t *testing.T) {
 				break
 			}
 		}
-		require.Eventually(t, func() bool { return d.Conns() == 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return d.Conns() == 0 }, 20*time.Second, time.Millisecond)
 		require.Less(t, heap()-before, 16<<20)
 	})
 	t.Run("bytes", func(t *testing.T) {
@@ -379,7 +379,7 @@ func TestClientThatDoesNotReadIsCutOff(t *testing.T) {
 			require.Equal(t, cut, r.Value == nil, "values for nobody are let go")
 		}
 		require.EqualValues(t, 1, d.CutOff.Load())
-		require.Eventually(t, func() bool { return d.Conns() == 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return d.Conns() == 0 }, 20*time.Second, time.Millisecond)
 	})
 }
 
