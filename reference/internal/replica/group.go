@@ -201,8 +201,12 @@ func New(cfg Config, st disk.GroupState, now time.Duration) (*Group, error) {
 	g.rn, err = raft.NewRawNode(&raft.Config{
 		ID: cfg.ID, ElectionTick: cfg.Timing.ElectionTicks, HeartbeatTick: max(1, cfg.Timing.ElectionTicks/2),
 		Storage: g.log, Applied: g.applied, AsyncStorageWrites: true,
-		MaxSizePerMsg: 1 << 20, MaxCommittedSizePerReady: 16 << 20, MaxUncommittedEntriesSize: 256 << 20,
-		MaxInflightMsgs: 1024, CheckQuorum: !cfg.Mutants.NoFencing && !cfg.Mutants.StaleLease, PreVote: true,
+		// A follower that comes back is fed in portions: all that it missed at once
+		// would hold the leader's loop for longer than its peers wait for a heartbeat.
+		// 512 KiB a round trip is far more than a shard writes in one (HOTPATH: too
+		// small a limit fails silently).
+		MaxSizePerMsg: 64 << 10, MaxInflightBytes: 512 << 10, MaxInflightMsgs: 1024,
+		MaxCommittedSizePerReady: 4 << 20, MaxUncommittedEntriesSize: 256 << 20, CheckQuorum: !cfg.Mutants.NoFencing && !cfg.Mutants.StaleLease, PreVote: true,
 		ReadOnlyOption: raft.ReadOnlySafe, DisableProposalForwarding: true, StepDownOnRemoval: true,
 		Logger: quietLogger{cfg.Logf},
 	})
