@@ -33,7 +33,7 @@ func serveBench(n int) error {
 		if err != nil {
 			return err
 		}
-		s.WriteDelay = 85 * time.Millisecond
+		s.Delay(0, 85*time.Millisecond)
 		servers = append(servers, s)
 		addrs = append(addrs, s.Addr)
 	}

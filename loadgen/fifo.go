@@ -24,6 +24,12 @@ func (q *fifo[T]) push(v T) {
 // at is the i-th from the front; it must be there.
 func (q *fifo[T]) at(i int) *T { return &q.buf[(q.head+i)&(len(q.buf)-1)] }
 
+// popBack takes the newest.
+func (q *fifo[T]) popBack() T {
+	q.n--
+	return q.buf[(q.head+q.n)&(len(q.buf)-1)]
+}
+
 func (q *fifo[T]) pop() T {
 	v := q.buf[q.head]
 	q.head = (q.head + 1) & (len(q.buf) - 1)

@@ -8,8 +8,8 @@ import "time"
 // 20 to 40 ms until its deadline, a rate of 100,000 a second would become three
 // million requests a second, and the retries would be what keeps the platform
 // from recovering. So after a few refusals in a row the gate shuts: operations
-// queue behind it, and only a few probes go out every 20 to 40 ms. The first one
-// that is served opens it. The queue is then let out at a bounded rate, oldest
+// queue behind it, and only a few probes go out every 20 to 40 ms. The first
+// answer that is no refusal opens it, be it in time for its operation or not. The queue is then let out at a bounded rate, oldest
 // first, beside new operations.
 //
 // Nothing of this changes what an operation is charged: its intended start and

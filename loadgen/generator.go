@@ -501,7 +501,7 @@ func (e *engine) send(f ref, r *request, p *pool, g *gate, now time.Duration) bo
 	}
 	r.op.Node = uint8(l.en.Node)
 	r.place = inflight
-	l.owed.push(owed{f, now, l.rc.Queued()})
+	l.owed.push(owed{f, now, l.rc.Queued(), r.op.Partition})
 	l.rc.Out = appendRequest(l.rc.Out, &r.op, e.w.StateBytes)
 	e.soil(l)
 	if l.full() {
@@ -543,7 +543,13 @@ func (p *pool) letOut(now, since time.Duration) {
 			}
 		}
 		for n > 0 && g.queue.len() > 0 {
-			f := g.queue.pop()
+			// A probe needs time for its answer: the newest has most of it left.
+			var f ref
+			if g.shut {
+				f = g.queue.popBack()
+			} else {
+				f = g.queue.pop()
+			}
 			if r := e.slab.get(f); r != nil {
 				e.send(f, r, p, g, now)
 				n--
@@ -577,14 +583,25 @@ func (e *engine) answered(l *link, rs []resp.Reply) error {
 		if l.owed.len() == 0 {
 			return errors.New("a reply that nobody asked for")
 		}
-		f := l.owed.pop().ref
-		if r := e.slab.get(f); r != nil {
-			a := interpret(reply)
-			e.answer(f, r, &a, now)
+		o := l.owed.pop()
+		a := interpret(reply)
+		g, _ := l.en.p.gate(o.part, l.lane)
+		switch {
+		case a.kind == unknownYet:
+		case a.kind != notApplied:
+			g.served()
+		case a.moved == "":
+			g.refused(now, e.pause())
+		}
+		if r := e.slab.get(o.ref); r != nil {
+			e.answer(o.ref, r, &a, now)
 		}
 	}
 	return nil
 }
+
+// answer completes a request, or sees to it that it is sent again. The gate knows
+// of it already.
 
 func (e *engine) answer(f ref, r *request, a *answer, now time.Duration) {
 	op := &r.op
@@ -592,14 +609,15 @@ func (e *engine) answer(f ref, r *request, a *answer, now time.Duration) {
 	g, _ := p.gate(op.Partition, lane(op.Kind))
 	switch a.kind {
 	case notApplied:
-		if a.moved != "" && p.moved(r.slot, a.moved) {
-			r.last = history.NotApplied
-			e.requeue(f, r)
-			return
+		if a.moved != "" {
+			if p.moved(r.slot, a.moved) {
+				r.last = history.NotApplied
+				e.requeue(f, r)
+				return
+			}
+			g.refused(now, e.pause())
 		}
-		was := g.shut
-		g.refused(now, e.pause())
-		if g.shut && !was {
+		if g.shut {
 			kick(p.askSlots)
 		}
 		e.again(f, r, g, history.NotApplied, now)
@@ -612,7 +630,6 @@ func (e *engine) answer(f ref, r *request, a *answer, now time.Duration) {
 		}
 		return
 	}
-	g.served()
 	switch {
 	case a.kind == acknowledged && (op.Kind == history.Create || op.Kind == history.Update):
 	case a.kind == nothing && op.Kind == history.Create:

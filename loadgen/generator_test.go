@@ -67,10 +67,17 @@ func mix() Mix { return Mix{Read: 0.70, Update: 0.24, Create: 0.02, Touch: 0.02,
 // stand in region 0.
 func newRig(t *testing.T, w Workload, regions ...int) *rig {
 	t.Helper()
+	return newRigBehind(t, w, 0, regions...)
+}
+
+// newRigBehind has links with a delay.
+func newRigBehind(t *testing.T, w Workload, delay time.Duration, regions ...int) *rig {
+	t.Helper()
 	r := &rig{t: t, store: fakeresp.NewStore(true), book: &book{}, epoch: time.Now()}
 	for i, region := range regions {
 		s, err := fakeresp.Start(fmt.Sprintf("n%d", i), r.store)
 		require.NoError(t, err)
+		s.Delay(delay, 0)
 		r.servers = append(r.servers, s)
 		r.entries = append(r.entries, Entry{Node: i, NodeID: s.ID, Region: region, Address: s.Addr})
 	}
@@ -424,6 +431,30 @@ func TestRefusalsAreRetried(t *testing.T) {
 	require.InDelta(t, count(ops, bad), failed, 10, "a probe may be on its way when its deadline comes")
 	require.InDelta(t, 0.3, float64(failed)/float64(len(ops)), 0.05)
 	require.Zero(t, count(ops, func(o *history.Op) bool { return o.Kind == history.Read && bad(o) }))
+}
+
+// Behind a long link the first answer may come too late for the operation that
+// asked; it still has to open the gate.
+func TestRecoversBehindALongLink(t *testing.T) {
+	t.Parallel()
+	r := newRigBehind(t, Workload{Sessions: 4000}, 150*time.Millisecond, 0)
+	r.fill()
+	var healed time.Duration
+	ops := r.run(4500*time.Millisecond, after(500*time.Millisecond, func() {
+		refuse(r.servers[0], func(string, string) string { return "NOTAPPLIED no leader" })
+	}), after(2500*time.Millisecond, func() {
+		refuse(r.servers[0], nil)
+		healed = r.e.clock()
+	}))
+	r.inTime()
+	last := time.Duration(0)
+	for i := range ops {
+		if bad(&ops[i]) {
+			last = max(last, ops[i].Intended)
+		}
+	}
+	require.Greater(t, last, healed-time.Second)
+	require.Less(t, last, healed, "what was intended after the end is served")
 }
 
 // Clients go to another region when theirs keeps refusing, even while its nodes

@@ -92,6 +92,7 @@ type owed struct {
 	ref
 	sent time.Duration
 	at   uint64 // where in the connection's stream the request begins
+	part uint16 // the partition, of which the answer tells even when the request has ended
 }
 
 func newPool(e *engine, entries []Entry, perLane int) *pool {

@@ -80,6 +80,12 @@ func (s *Store) Keys() []string {
 	return out
 }
 
+// reply is one that is held back.
+type reply struct {
+	text []byte
+	at   time.Time
+}
+
 // Server is one front door.
 type Server struct {
 	Addr  string
@@ -88,19 +94,18 @@ type Server struct {
 	l     net.Listener
 	wg    sync.WaitGroup
 
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	leader func() []resp.SlotRange
-	gate   chan struct{} // closed while not stalled
-	closed bool
+	mu                sync.Mutex
+	conns             map[net.Conn]struct{}
+	leader            func() []resp.SlotRange
+	gate              chan struct{} // closed while not stalled
+	closed            bool
+	delay, writeDelay time.Duration
 
 	// Refuse, if not nil, gives the error line with which a command on a key is
 	// refused, "" if it is not.
 	Refuse atomic.Pointer[func(cmd, key string) string]
 	// DropWrites acknowledges writes without doing them.
 	DropWrites atomic.Bool
-	// WriteDelay holds replies to writes back. Set it before the first connection.
-	WriteDelay time.Duration
 	// Commands counts what arrived, PING and CLUSTER left out.
 	Commands atomic.Int64
 }
@@ -123,6 +128,14 @@ func (s *Server) Lead(fn func() []resp.SlotRange) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leader = fn
+}
+
+// Delay holds all replies back, as a far link does, and those to writes for longer
+// still. It is for connections that are made later.
+func (s *Server) Delay(all, writes time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delay, s.writeDelay = all, writes
 }
 
 // Stall makes the server silent: it accepts, and neither reads nor answers,
@@ -212,15 +225,23 @@ func (s *Server) accept() {
 func (s *Server) serve(c net.Conn) {
 	var in, out []byte
 	buf := make([]byte, 64<<10)
-	late := make(chan []byte, 1<<12)
-	if s.WriteDelay > 0 {
-		// Replies stay in order: everything on the connection is late.
+	late := make(chan reply, 1<<14)
+	s.mu.Lock()
+	delay, writeDelay := s.delay, s.writeDelay
+	s.mu.Unlock()
+	if writeDelay > 0 || delay > 0 {
 		s.wg.Go(func() {
-			for b := range late {
-				at := time.Now()
-				time.Sleep(time.Until(at.Add(s.WriteDelay)))
-				for n := len(late); n > 0; n-- { // those behind it waited as long, nearly
-					b = append(b, <-late...)
+			for r := range late {
+				time.Sleep(time.Until(r.at))
+				b := r.text
+				for n := len(late); n > 0; n-- { // in one write what is due by now
+					r = <-late
+					if d := time.Until(r.at); d > 0 {
+						c.Write(b)
+						b = nil
+						time.Sleep(d)
+					}
+					b = append(b, r.text...)
 				}
 				c.Write(b)
 			}
@@ -252,8 +273,11 @@ func (s *Server) serve(c net.Conn) {
 		}
 		in = in[:copy(in, rest)]
 		<-s.passage()
-		if wrote && s.WriteDelay > 0 {
-			late <- bytes.Clone(out)
+		if d := delay; d > 0 || wrote && writeDelay > 0 {
+			if wrote {
+				d += writeDelay
+			}
+			late <- reply{bytes.Clone(out), time.Now().Add(d)}
 			continue
 		}
 		if _, err := c.Write(out); err != nil {
