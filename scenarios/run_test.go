@@ -42,7 +42,7 @@ func quick() *Spec {
 	s.Workload.Sessions, s.Workload.Rate = 200, 300
 	s.Workload.Short = Short{Share: 5, TTL: dur(3 * time.Second)}
 	s.Workload.Contested = Contested{Sessions: 4, Rate: 20}
-	s.Timeline = Timeline{Before: dur(time.Second), After: dur(2 * time.Second), Settle: dur(400 * time.Millisecond)}
+	s.Timeline = Timeline{Before: dur(time.Second), After: dur(2 * time.Second), Settle: dur(800 * time.Millisecond)}
 	s.Steady = Steady{Window: dur(200 * time.Millisecond), Success: 95}
 	s.Faults = []FaultSpec{{Kind: "region-loss", Params: map[string]string{"region": "primary"}, Until: &Until{}}}
 	s.Objectives = map[string]string{

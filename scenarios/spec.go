@@ -201,7 +201,7 @@ func Default() *Spec {
 			Short:      Short{Share: 5, TTL: dur(10 * time.Second)},
 			Contested:  Contested{Sessions: 48, Rate: 200},
 		},
-		Timeline: Timeline{Before: dur(10 * time.Second), After: dur(15 * time.Second), Settle: dur(5 * time.Second)},
+		Timeline: Timeline{Before: dur(10 * time.Second), After: dur(15 * time.Second), Settle: dur(12 * time.Second)},
 		Steady: Steady{
 			Window: dur(time.Second), Success: 99.9,
 			ReadP99: dur(250 * time.Millisecond), WriteP99: dur(500 * time.Millisecond),

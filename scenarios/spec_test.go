@@ -39,7 +39,7 @@ func TestCatalogueLoadsAndDeclares(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 50_000, loss.Workload.Sessions)
 	assert.InDelta(t, 20_000, loss.Workload.Rate, 0)
-	assert.Equal(t, Timeline{Before: dur(10 * time.Second), After: dur(30 * time.Second), Settle: dur(5 * time.Second)}, loss.Timeline)
+	assert.Equal(t, Timeline{Before: dur(10 * time.Second), After: dur(30 * time.Second), Settle: dur(12 * time.Second)}, loss.Timeline)
 }
 
 func TestNamedSaysWhatWasMeant(t *testing.T) {
@@ -107,6 +107,7 @@ func TestMistakesNameLineAndField(t *testing.T) {
 		{"rate: 2000", "rate: 2000\n  witness: {rate: 5}", "x.yaml:6: workload.witness.region: is needed"},
 		{"rate: 2000", "rate: 15", "workload.contested.rate: 20 is not from 0 to 15"},
 		{"after: 10s", "after: 4s", "x.yaml:7: timeline.after: 4s is too short"},
+		{"after: 10s", "after: 10s, settle: 3s", "x.yaml:7: timeline.settle: 3s is too short"},
 		{"topology: three-region", "topology: three-regions", `x.yaml:2: topology: no topology is called "three-regions"; did you mean three-region`},
 		{"topology: three-region", "topology: {shards: 12, regions: [{name: a, role: chief, nodes: 1}]}", `x.yaml:2: topology.regions[0].role: "chief" is not primary, secondary or tertiary`},
 		{"topology: three-region", "topology: ./other.yaml", "x.yaml:2: topology: ./other.yaml: no other file may be named here"},
@@ -232,7 +233,7 @@ func randomSpec(rng *rand.Rand) *Spec {
 		s.Workload.Clients = map[string]Percent{"us-east-1": 33.3, "eu-west-1": 66.7}
 		s.Workload.Witness = Witness{Region: "eu-west-1", Rate: 12.5}
 	}
-	s.Timeline = Timeline{Before: ms(10_000, 20_000), After: ms(6000, 30_000), Settle: ms(0, 10_000)}
+	s.Timeline = Timeline{Before: ms(10_000, 20_000), After: ms(6000, 30_000), Settle: ms(5001, 10_000)}
 	s.Steady = Steady{Window: ms(100, 5000), Success: Percent(0.001 + rng.Float64()*99), ReadP99: ms(0, 500), WriteP99: ms(0, 500)}
 	s.Stop = Stop{Bad: BadShare{Share: Percent(1 + rng.IntN(100)), Over: ms(1000, 60_000)}, MaxDuration: ms(10_000, 1e6), UnaskedDeaths: rng.IntN(4)}
 	for range rng.IntN(3) {

@@ -150,8 +150,14 @@ func (v *validator) timeline(s *Spec) {
 	v.duration("timeline.before", s.Timeline.Before, time.Second, 24*time.Hour)
 	v.duration("timeline.after", s.Timeline.After, time.Second, 24*time.Hour)
 	v.duration("timeline.settle", s.Timeline.Settle, 0, time.Hour)
-	if hold := v.rules.Hold; len(s.Faults) > 0 && s.Timeline.After <= hold {
-		v.fail("timeline.after", "%v is too short: an outage counts as over only after %v without a bad operation", s.Timeline.After, hold)
+	if hold := v.rules.Hold; len(s.Faults) > 0 {
+		const why = "%v is too short: an outage counts as over only after %v without a bad operation"
+		if s.Timeline.After <= hold {
+			v.fail("timeline.after", why, s.Timeline.After, hold)
+		}
+		if s.Timeline.Settle > 0 && s.Timeline.Settle <= hold {
+			v.fail("timeline.settle", why+" (0 leaves it out)", s.Timeline.Settle, hold)
+		}
 	}
 }
 
