@@ -11,6 +11,7 @@ import (
 // Meta is the state of the meta group: the authority over roles, epochs and
 // membership. It changes only by committed commands.
 type Meta struct {
+	m  *Map
 	mu sync.RWMutex
 	s  State
 }
@@ -48,7 +49,7 @@ type Outcome struct {
 
 // NewMeta is the state before any command: the first region is primary.
 func NewMeta(m *Map) *Meta {
-	return &Meta{s: State{Incarnation: 1, Epoch: 1, Primary: m.Regions[0].Name, Generations: map[string]uint32{}, Nonces: map[string]uint64{}}}
+	return &Meta{m: m, s: State{Incarnation: 1, Epoch: 1, Primary: m.Regions[0].Name, Generations: map[string]uint32{}, Nonces: map[string]uint64{}}}
 }
 
 // State returns a copy.
@@ -81,14 +82,15 @@ func (m *Meta) Apply(_ uint64, data []byte) (any, error) {
 	ok := false
 	switch c.Kind {
 	case "promote":
-		if ok = c.Epoch == m.s.Epoch && c.Region != m.s.Primary; ok {
+		if ok = c.Epoch == m.s.Epoch && c.Region != m.s.Primary && m.m.Region(c.Region) != nil; ok {
 			m.s.Primary = c.Region
 			m.s.Epoch++
 		}
 	case "rejoin":
 		// A request that is repeated gets no second generation; a process that
 		// lost its disk once more is another process.
-		if ok = c.Nonce != 0 && m.s.Nonces[c.Node] != c.Nonce; ok {
+		_, known := m.m.NodeByID(c.Node)
+		if ok = known && c.Nonce != 0 && m.s.Nonces[c.Node] != c.Nonce; ok {
 			m.s.Generations[c.Node]++
 			m.s.Nonces[c.Node] = c.Nonce
 		}

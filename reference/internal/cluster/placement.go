@@ -86,7 +86,8 @@ func walk(ps []point, h uint64, take func(owner int) bool) {
 
 // NewMap places shards. Slots go to shards, and shards to the nodes of each
 // region, by consistent hashing with bounded loads (Mirrokni, Thorup,
-// Zadimoghaddam 2016), so that no node holds more than 1.25 times its share.
+// Zadimoghaddam 2016): all shards have the same number of slots, and no node
+// holds more than 1.25 times its share of shards.
 // With more replicas than regions the rest goes round the regions again, never
 // two of one shard to one node.
 func NewMap(regions []Region, shards, replicas int) (*Map, error) {
@@ -96,7 +97,7 @@ func NewMap(regions []Region, shards, replicas int) (*Map, error) {
 			m.Nodes = append(m.Nodes, Node{ID: fmt.Sprintf("%s-%d", r.Name, i+1), Region: r.Name, Index: len(m.Nodes)})
 		}
 	}
-	if shards < 1 || replicas < 1 || replicas > len(m.Nodes) {
+	if shards < 1 || shards > Slots || replicas < 1 || replicas > len(m.Nodes) {
 		return nil, fmt.Errorf("cluster: %d shards with %d replicas do not fit %d nodes", shards, replicas, len(m.Nodes))
 	}
 	// The slots are the ring: a shard's points cut it into arcs, so that a shard
@@ -110,11 +111,14 @@ func NewMap(regions []Region, shards, replicas int) (*Map, error) {
 	}
 	sortRing(points)
 	load := make([]int, shards)
-	limit := int(math.Ceil(float64(Slots) / float64(shards) * 1.02))
+	more := Slots % shards // as many shards have one slot more than the others
 	for s := range m.slots {
 		walk(points, uint64(s), func(o int) bool {
-			if load[o] >= limit {
+			switch share := Slots / shards; {
+			case load[o] > share, load[o] == share && more == 0:
 				return false
+			case load[o] == share:
+				more--
 			}
 			load[o]++
 			m.slots[s] = uint16(o)
@@ -211,20 +215,14 @@ func (m *Map) NodeByID(id string) (Node, bool) {
 	return Node{}, false
 }
 
-// MetaVoters and MetaLearners place the meta group: two voters in each of the
-// first two regions and one in the third, so that no loss of a region costs
-// its quorum; everybody else learns.
+// MetaVoters places the meta group: two voters in each of the first two regions
+// and one in the third, so that neither the loss of a region nor that of a node
+// beside it costs the quorum, where there are nodes enough; their number is
+// always odd. Everybody else learns.
 func (m *Map) MetaVoters() (voters, learners []int) {
-	for i, r := range m.Regions {
-		want := 2
-		if i >= 2 || len(m.Regions) < 3 && i > 0 {
-			want = 1
-		}
-		if i > 2 {
-			want = 0
-		}
+	for i, want := range metaVoters(m.Regions) {
 		for _, n := range m.Nodes {
-			if n.Region != r.Name {
+			if n.Region != m.Regions[i].Name {
 				continue
 			}
 			if want > 0 {
@@ -236,6 +234,29 @@ func (m *Map) MetaVoters() (voters, learners []int) {
 		}
 	}
 	return voters, learners
+}
+
+// metaVoters is how many voters each region has.
+func metaVoters(regions []Region) []int {
+	out := make([]int, len(regions))
+	var want []int
+	has := func(i, nodes int) bool { return i < len(regions) && regions[i].Nodes >= nodes }
+	switch {
+	case has(2, 1) && has(0, 2) && has(1, 2):
+		want = []int{2, 2, 1}
+	case has(2, 1): // two in one region and one in each of the others would be four
+		want = []int{1, 1, 1}
+	case has(1, 1) && has(0, 2):
+		want = []int{2, 1}
+	case has(1, 2):
+		want = []int{1, 2}
+	case has(0, 3):
+		want = []int{3}
+	default:
+		want = []int{1}
+	}
+	copy(out, want)
+	return out
 }
 
 // RaftID is a replica's Raft identity: a node that lost its disk comes back
