@@ -27,7 +27,6 @@ import (
 // Reference is the platform of this repository as a system under test.
 type Reference struct {
 	binary string
-	shards int
 
 	mu sync.Mutex
 	m  *cluster.Map

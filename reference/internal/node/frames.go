@@ -187,7 +187,6 @@ func decodeForward(b []byte) (f forward, rest []byte, err error) {
 type reply struct {
 	id     uint64
 	status gateway.Status
-	found  bool // of a read, or Result.Found of a write
 	flags  byte
 	num    int64
 	value  []byte

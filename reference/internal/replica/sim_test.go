@@ -30,7 +30,6 @@ type sim struct {
 	delay   func(from, to uint64) time.Duration
 	cut     map[[2]uint64]bool
 	acked   map[string]string
-	writes  int
 	broken  []string
 	logging strings.Builder
 	jitter  bool
