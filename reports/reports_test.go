@@ -103,10 +103,10 @@ func TestGolden(t *testing.T) {
 
 func TestSameResultSameBytes(t *testing.T) {
 	for format := range formats {
-		want := render(t, format, trials())
+		want := render(t, format, missed())
 		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() { assert.Equal(t, want, render(t, format, trials()), format) })
+		for range 2 {
+			wg.Go(func() { assert.Equal(t, want, render(t, format, missed()), format) })
 		}
 		wg.Wait()
 	}
@@ -437,13 +437,16 @@ func vocabulary(skeleton []string) []string {
 
 func TestHostileTextStaysText(t *testing.T) {
 	for name, make := range results {
-		plain := vocabulary(skeleton(t, render(t, "html", poison(make(), "plain "))))
-		page := render(t, "html", poison(make(), hostile))
-		assert.Equal(t, plain, vocabulary(skeleton(t, page)), "%s: elements and attributes", name)
-		assert.Equal(t, skeleton(t, words(render(t, "html", poison(make(), "plain ")))), skeleton(t, words(page)), "%s: structure", name)
+		bad := poison(make(), hostile)
+		plain, page := render(t, "html", poison(make(), "plain ")), render(t, "html", bad)
+		assert.Equal(t, vocabulary(skeleton(t, plain)), vocabulary(skeleton(t, page)), "%s: elements and attributes", name)
+		assert.Equal(t, skeleton(t, words(plain)), skeleton(t, words(page)), "%s: structure", name)
 		assert.Contains(t, page, "&lt;zz9", "the text is there, escaped")
 		for format := range formats {
-			text := render(t, format, poison(make(), hostile))
+			text := page
+			if format != "html" {
+				text = render(t, format, bad)
+			}
 			if format != "json" && format != "md" && format != "txt" && format != "ansi" {
 				assert.NotContains(t, text, "<zz9", "%s of %s", format, name)
 				assert.NotContains(t, text, "<img", "%s of %s", format, name)
@@ -458,14 +461,14 @@ func TestHostileTextStaysText(t *testing.T) {
 				}
 			}
 		}
-		readJUnit(t, render(t, "xml", poison(make(), hostile)))
+		readJUnit(t, render(t, "xml", bad))
 		var badge struct {
 			XMLName xml.Name
 		}
-		require.NoError(t, xml.Unmarshal([]byte(render(t, "svg", poison(make(), hostile))), &badge))
+		require.NoError(t, xml.Unmarshal([]byte(render(t, "svg", bad)), &badge))
 
 		inCode := false
-		for line := range strings.SplitSeq(render(t, "md", poison(make(), hostile)), "\n") {
+		for line := range strings.SplitSeq(render(t, "md", bad), "\n") {
 			if strings.HasPrefix(line, "```") {
 				inCode = !inCode
 			}
@@ -473,8 +476,8 @@ func TestHostileTextStaysText(t *testing.T) {
 				continue
 			}
 			line = escaped.ReplaceAllString(line, "")
-			for _, bad := range []string{"<zz9", "<img", "**b**", "](http", "@somebody", " ` ", "://"} {
-				assert.NotContains(t, line, bad, "Markdown of %s", name)
+			for _, markup := range []string{"<zz9", "<img", "**b**", "](http", "@somebody", " ` ", "://"} {
+				assert.NotContains(t, line, markup, "Markdown of %s", name)
 			}
 			if strings.HasPrefix(line, "| ") {
 				assert.Equal(t, 6, strings.Count(line, "|"), "cells of %q", line)
