@@ -29,6 +29,7 @@ type fakeSystem struct {
 	cutsFail   bool          // links that were cut go on working
 	dies       string        // this node ends by itself, dieAfter it is up
 	dieAfter   time.Duration
+	lastWords  string // of the one that dies, reported by the backend; empty: it does not report it
 	upErr      error
 	healErr    error
 }
@@ -105,7 +106,12 @@ func (s *fakeSystem) Up(ctx context.Context, topo *fixtures.Topology, target fix
 		}
 	}
 	if s.dies != "" {
-		d.dying = time.AfterFunc(s.dieAfter, func() { _ = d.set(s.dies, fixtures.Dead) })
+		d.dying = time.AfterFunc(s.dieAfter, func() {
+			_ = d.set(s.dies, fixtures.Dead)
+			if s.lastWords != "" {
+				opt.OnEvent(history.Event{Kind: NodeDied, Source: "harness", Parts: []string{s.dies}, Detail: s.lastWords})
+			}
+		})
 	}
 	fakes.Lock()
 	fakes.up[d] = true

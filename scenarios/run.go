@@ -132,13 +132,22 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 	return nil
 }
 
-// fill creates the sessions.
-func (t *trial) fill(ctx context.Context) error {
+// fill creates the sessions. It ends early if a node dies.
+func (t *trial) fill(ctx context.Context) (err error) {
 	t.phase("creating %d sessions", t.spec.Workload.Sessions)
-	if err := t.gen.Fill(ctx); err != nil {
-		return t.because(ctx, fmt.Errorf("create the sessions before the load: %w", err))
+	ctx, cancel := context.WithCancelCause(ctx)
+	var together group
+	together.Go(func() {
+		if err := t.watchNodes(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	if err = t.gen.Fill(ctx); err != nil {
+		err = t.because(ctx, fmt.Errorf("create the sessions before the load: %w", err))
 	}
-	return nil
+	cancel(nil)
+	together.Wait()
+	return err
 }
 
 // underLoad offers load for d and does something beside it, watched. It
@@ -190,7 +199,9 @@ func (r *run) finish(ctx context.Context, err error) (*slo.Result, error) {
 		err = ErrInterrupted
 		r.event(history.Event{Kind: history.Stopped, Detail: "interrupted"})
 	case errors.As(err, &stop):
-		err = nil // the scenario's own condition: no failure of the run
+		if r.loaded {
+			err = nil // the scenario's own condition: no failure of the run
+		}
 		r.event(history.Event{Kind: history.Stopped, Detail: stop.why})
 	default:
 		r.event(history.Event{Kind: history.Stopped, Detail: err.Error()})

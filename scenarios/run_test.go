@@ -283,11 +283,35 @@ func TestDeathThatNoFaultAskedForStops(t *testing.T) {
 	s.Timeline.Before = dur(4 * time.Second)
 	o := runQuick(t.Context(), t, s, &fakeSystem{takeover: 100 * time.Millisecond, dies: "ap-southeast-1-1", dieAfter: 1500 * time.Millisecond})
 	require.NoError(t, o.err, "a stop condition is not an error of the run")
-	assert.Equal(t, 1, o.rec.count(NodeDied))
+	assert.Equal(t, 1, o.rec.count(NodeDied), "one report of one death")
 	require.True(t, o.rec.has(history.Stopped))
 	assert.Contains(t, o.rec.find(history.Stopped).Detail, "ap-southeast-1-1 died and no fault asked for it")
 	assert.False(t, o.rec.has(history.FaultAsked), "it ended before the fault")
 	assert.NotEqual(t, slo.Met, o.res.Verdict)
+}
+
+// Before the load there is nothing to judge: it is an error, at once, with the
+// cause that the backend saw.
+func TestDeathBeforeTheLoadIsAnError(t *testing.T) {
+	t.Parallel()
+	s := quick()
+	s.Workload.Sessions = 200_000 // more than can be created by then
+	start := time.Now()
+	o := runQuick(t.Context(), t, s, &fakeSystem{dies: "us-east-1-1", dieAfter: 200 * time.Millisecond, lastWords: "disk full", takeover: -1})
+	require.EqualError(t, o.err, "node us-east-1-1 died and no fault asked for it (logs/t001/us-east-1-1.log): disk full")
+	assert.Nil(t, o.res)
+	assert.Equal(t, 1, o.rec.count(NodeDied), "one report of one death")
+	assert.Less(t, time.Since(start), 15*time.Second)
+}
+
+func TestTrialThatTakesTooLongStops(t *testing.T) {
+	t.Parallel()
+	s := quick()
+	s.Timeline.Before, s.Stop.MaxDuration = dur(30*time.Second), dur(10*time.Second)
+	o := runQuick(t.Context(), t, s, &fakeSystem{})
+	require.NoError(t, o.err)
+	assert.Contains(t, o.rec.find(history.Stopped).Detail, "stop.max_duration (10s)")
+	assert.Equal(t, slo.Inconclusive, o.res.Verdict)
 }
 
 func TestUnsteadySystemIsNotBroken(t *testing.T) {

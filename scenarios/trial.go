@@ -95,8 +95,8 @@ type trial struct {
 	// look any way then.
 	acting sync.Mutex
 	mu     sync.Mutex
-	active []*timedFault   // in force, under mu
-	dead   map[string]bool // nodes that died by themselves; true: the record has it; under mu
+	active []*timedFault     // in force, under mu
+	dead   map[string]string // nodes that died by themselves, and why once the record has it; under mu
 }
 
 // prepare checks all that can be checked before anything is started, and opens
@@ -179,7 +179,7 @@ func (r *run) record(e history.Event) {
 // close ends the record and exports it for other tools.
 func (r *run) close() error {
 	if err := r.history.Close(); err != nil {
-		return fmt.Errorf("record the run in %s: %w", r.opt.Out, err)
+		return err
 	}
 	if !r.loaded {
 		return nil
@@ -200,7 +200,7 @@ func (r *run) newTrial(n int) (*trial, error) {
 		run:     r,
 		n:       n,
 		seed:    rng.Int64N(1<<62) + 1,
-		dead:    map[string]bool{},
+		dead:    map[string]string{},
 		workDir: filepath.Join(r.opt.Out, "work", fmt.Sprintf("t%03d", n)),
 	}
 	if len(r.spec.Faults) > 0 {
@@ -309,7 +309,7 @@ func (t *trial) platformEvent(e history.Event) {
 	e.At = t.history.Now()
 	t.record(e)
 	if e.Kind == NodeDied && len(e.Parts) > 0 {
-		t.reported(e.Parts[0])
+		t.reported(e.Parts[0], e.Detail)
 	}
 	t.bus.publish(e)
 }

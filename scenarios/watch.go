@@ -34,10 +34,7 @@ func (t *trial) watch(ctx context.Context, phase string, lasts time.Duration) er
 			t.steadyDone(phase)
 			return nil
 		case <-tick.C:
-			if err := t.history.Err(); err != nil {
-				return fmt.Errorf("record the run in %s: %w", t.opt.Out, err)
-			}
-			if err := t.lookAtNodes(); err != nil {
+			if err := t.look(); err != nil {
 				return err
 			}
 		case <-window.C:
@@ -67,8 +64,28 @@ func badShare(iv loadgen.Interval) float64 {
 	return float64(iv.Bad) / float64(iv.OK+iv.Bad)
 }
 
-// lookAtNodes finds nodes that died though no fault asked for it.
-func (t *trial) lookAtNodes() error {
+// watchNodes looks after a part of the trial without load.
+func (t *trial) watchNodes(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := t.look(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// look finds a record that can't be written, and nodes that died though no
+// fault asked for it.
+func (t *trial) look() error {
+	if err := t.history.Err(); err != nil {
+		return err
+	}
 	if !t.acting.TryLock() {
 		return nil // a fault is being injected or undone
 	}
@@ -79,43 +96,41 @@ func (t *trial) lookAtNodes() error {
 		if err != nil || s != fixtures.Dead || want[n.ID] == fixtures.Dead {
 			continue
 		}
-		if t.died(n.ID) > t.spec.Stop.UnaskedDeaths {
-			return stopped("node %s died and no fault asked for it (stop.unasked_deaths); see logs/t%03d/%s.log", n.ID, t.n, n.ID)
+		if deaths, why := t.died(n.ID); deaths > t.spec.Stop.UnaskedDeaths {
+			return stopped("node %s died and no fault asked for it (logs/t%03d/%s.log): %s", n.ID, t.n, n.ID, why)
 		}
 	}
 	return nil
 }
 
-// died records that a node died by itself and says how many have. Backends
-// that see it themselves report it with what the node said last; then nothing
-// is added to that.
-func (t *trial) died(node string) int {
+// died notes that a node is dead that should not be, and says how many are and
+// why this one is. Backends that see it themselves report it with what the
+// node said last, which may be under way when the watch sees it: its own
+// report is made when it looks again.
+func (t *trial) died(node string) (deaths int, why string) {
 	t.mu.Lock()
-	reported, seen := t.dead[node]
+	why, seen := t.dead[node]
 	if !seen {
-		t.dead[node] = false // looked at once more: the backend's own report may be under way
+		t.dead[node] = ""
 	}
-	n := len(t.dead)
+	deaths = len(t.dead)
 	t.mu.Unlock()
-	if seen && reported {
-		return n
+	switch {
+	case !seen:
+		return 0, ""
+	case why == "":
+		why = "the process ended"
+		t.event(history.Event{Kind: NodeDied, Subject: node, Parts: []string{node}, Detail: why})
+		t.reported(node, why)
 	}
-	if !seen {
-		return 0
-	}
-	t.event(history.Event{
-		Kind: NodeDied, Subject: node, Parts: []string{node},
-		Detail: "the process ended and no fault asked for it; see its log",
-	})
-	t.reported(node)
-	return n
+	return deaths, why
 }
 
 // reported notes that the record has a node's death.
-func (t *trial) reported(node string) {
+func (t *trial) reported(node, why string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.dead[node] = true
+	t.dead[node] = orElse(why, "it said nothing")
 }
 
 // steadyTracker keeps which windows of the load held the hypothesis.
