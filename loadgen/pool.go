@@ -20,11 +20,11 @@ const (
 	silence        = 400 * time.Millisecond // without a byte, while something is owed
 	probeEvery     = time.Second
 	slotsEvery     = time.Second
-	slotsAtMost    = 100 * time.Millisecond // between two that were asked for early
-	maxPending     = 12 << 10               // replies owed by one connection
-	maxOut         = 4 << 20                // bytes not taken by the kernel
-	stayElsewhere  = 3 * time.Second        // with an entry in another region, after the leader kept refusing
-	releaseSpeedup = 2                      // what waited is let out at this many times the rate
+	slotsAtMost    = 100 * time.Millisecond  // between two that were asked for early
+	maxPending     = 12 << 10                // replies owed by one connection
+	maxOut         = 4 << 20                 // bytes not taken by the kernel
+	stayElsewhere  = 1500 * time.Millisecond // with an entry in another region, after the leader kept refusing
+	releaseSpeedup = 2                       // what waited is let out at this many times the rate
 )
 
 // What connections carry. Writes take the round trip of a quorum, and replies
@@ -189,8 +189,8 @@ func (p *pool) last(ln int) *link {
 // entry that can be used, else nowhere.
 func (p *pool) route(slot uint16, g *gate, ln int) *link {
 	lead := int(p.leaders[slot])
-	if g.shift%max(len(p.regions), 2) != 0 {
-		if l := p.elsewhere(lead, g.shift, ln); l != nil {
+	if n := g.shift % max(len(p.regions), 2); n != 0 {
+		if l := p.elsewhere(lead, n, g.shift, ln); l != nil {
 			return l
 		}
 	}
@@ -202,20 +202,28 @@ func (p *pool) route(slot uint16, g *gate, ln int) *link {
 	return p.fallback[ln]
 }
 
-// elsewhere is an entry of another region than the leader's; where there is only
-// one region, another entry.
-func (p *pool) elsewhere(lead, shift, ln int) *link {
+// elsewhere is an entry of another region than the leader's, the n-th in order of
+// preference; where there is only one region, another entry.
+func (p *pool) elsewhere(lead, n, shift, ln int) *link {
 	lead = max(lead, 0)
 	if len(p.regions) < 2 {
 		n := len(p.entries)
 		return p.entries[(lead+1+shift/2%max(n-1, 1))%n].cur[ln]
 	}
-	home := slices.Index(p.regions, p.entries[lead].Region)
-	region := p.regions[(home+shift)%len(p.regions)]
-	for _, en := range p.entries {
-		if en.Region == region && en.cur[ln] != nil {
-			return en.cur[ln]
+	home := p.entries[lead].Region
+	for _, region := range p.regions {
+		if region == home {
+			continue
 		}
+		if n--; n > 0 {
+			continue
+		}
+		for _, en := range p.entries {
+			if en.Region == region && en.cur[ln] != nil {
+				return en.cur[ln]
+			}
+		}
+		break
 	}
 	return nil
 }
@@ -258,8 +266,9 @@ func (p *pool) hangUp() {
 }
 
 // check looks at the silence of connections: one that owes something and says
-// nothing is avoided and its entry probed; one whose oldest answer is overdue
-// by the deadline is given up.
+// nothing is avoided and its entry probed, and given up when its oldest answer is
+// overdue by the deadline. One that still answers others is left alone however late
+// it is: giving it up would lose what it is about to answer.
 func (p *pool) check(now time.Duration) {
 	for _, en := range p.entries {
 		patience := silence + 2*time.Duration(en.rtt.Load())
@@ -273,16 +282,14 @@ func (p *pool) check(now time.Duration) {
 					continue
 				}
 				oldest := l.owed.at(0).sent
+				l.suspect = now-max(l.heard, oldest) >= patience
+				if !l.suspect {
+					continue // slow, perhaps, but it moves
+				}
+				kick(en.probe)
 				if now-oldest >= p.e.w.Deadline {
 					p.e.drop(l, now)
-					kick(en.probe)
-					continue
 				}
-				quiet := now-max(l.heard, oldest) >= patience
-				if quiet {
-					kick(en.probe)
-				}
-				l.suspect = quiet
 			}
 		}
 	}
