@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -100,11 +101,24 @@ func (n *Node) loop(ctx context.Context) error {
 		}
 		now := n.Now()
 		lastTurn = now
-		n.turn(now)
-		if n.fatal != nil {
-			return n.fatal
+		if err := n.guarded(now); err != nil {
+			return err
 		}
 	}
+}
+
+// guarded is a turn after which the node may go on. Raft panics where what it
+// finds contradicts what it was promised, as a log that lost synced entries: the
+// node stops then, and says in its last line what to do.
+func (n *Node) guarded(now time.Duration) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			n.log.Error("a broken invariant", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("stops, since it cannot trust its data in %s: %v; wipe them and start the node again, and it rejoins as a new replica", n.cfg.Dir, p)
+		}
+	}()
+	n.turn(now)
+	return n.fatal
 }
 
 func (n *Node) stopLoop() {
