@@ -145,11 +145,11 @@ func (c *Checker) recreated(absence int) bool {
 // expiry finds sessions that lived on after their time.
 func (c *Checker) expiry() {
 	var lastEnd, ttl time.Duration // of the refreshes so far, acknowledged or not
-	any := false
+	any, open := false, false // open: a create without an answer may take effect at any later time
 	for i := range c.ops {
 		o := &c.ops[i]
 		found := o.Outcome == history.OK && !o.Absent && !o.Corrupt && o.Kind != history.Create
-		if found && any && ttl > 0 && o.Start > lastEnd+ttl {
+		if found && any && !open && ttl > 0 && o.Start > lastEnd+ttl {
 			c.f.Expired = true
 			over := lastEnd + ttl + c.rules.Grace
 			if o.Start > over && !c.f.Late {
@@ -162,7 +162,8 @@ func (c *Checker) expiry() {
 				}
 			}
 		}
-		if refreshes(o) != void {
+		if fate := refreshes(o); fate != void {
+			open = open || fate == unknown && o.Kind == history.Create
 			if o.TTL == 0 {
 				ttl = 0
 			} else if !any || ttl > 0 {

@@ -104,6 +104,18 @@ func TestExpiryBothWays(t *testing.T) {
 	assert.True(t, f.Late)
 }
 
+// A create without an answer may take effect long after its client gave up, so
+// no end of the session's time can be known; with an answer it can.
+func TestUnansweredCreateHasNoEnd(t *testing.T) {
+	ops := []history.Op{
+		{Kind: history.Create, Outcome: history.Unknown, Seq: 1, TTL: 100, Start: tick(0), End: tick(2)},
+		{Kind: history.Read, Outcome: history.OK, Seq: 1, Start: tick(200), End: tick(201)},
+	}
+	assert.False(t, New(Rules{Grace: tick(5)}).Session(ops).Late)
+	ops[0].Outcome = history.OK
+	assert.True(t, New(Rules{Grace: tick(5)}).Session(ops).Late)
+}
+
 // An acknowledged touch is a refresh; a read is none.
 func TestReadsDoNotRefresh(t *testing.T) {
 	ops := []history.Op{

@@ -34,7 +34,8 @@
 //     since its region may have been the one that was behind.
 //   - Expired late: found by an observation that began after the *end* of the
 //     last refresh, acknowledged or unknown, by more than time-to-live, grace
-//     and the time for which the partition's idle clocks stood still.
+//     and the time for which the partition's idle clocks stood still. Nothing is
+//     claimed of a session whose create got no answer: it may begin at any time.
 //   - Resurrected: found after an acknowledged close, or after an absence that
 //     was legitimate.
 //   - Lost write: an acknowledged write, where every observation of the last
