@@ -182,8 +182,8 @@ const maxOutages = 6
 // outageFigures are the outages of a trial that hit somebody, by fault.
 func outageFigures(t *slo.Trial, of string) ([]figure, error) {
 	var out []figure
-	add := func(title string, o *slo.Outage, asked float64) error {
-		if o == nil || len(o.Partitions) == 0 || !finite(asked) || len(out) == maxOutages {
+	add := func(title, axis string, o *slo.Outage, change float64) error {
+		if o == nil || len(o.Partitions) == 0 || !finite(change) || len(out) == maxOutages {
 			return nil
 		}
 		ok := false
@@ -193,7 +193,7 @@ func outageFigures(t *slo.Trial, of string) ([]figure, error) {
 		if !ok {
 			return nil
 		}
-		f, err := outageFigure(fmt.Sprintf("outage-%d", len(out)+1), title+of, o, asked)
+		f, err := outageFigure(fmt.Sprintf("outage-%d", len(out)+1), title+of, axis, o, change)
 		if err != nil {
 			return err
 		}
@@ -202,10 +202,14 @@ func outageFigures(t *slo.Trial, of string) ([]figure, error) {
 	}
 	for i := range t.Faults {
 		f := &t.Faults[i]
-		if err := add("Outage by shard after "+faultText(f), f.Failover, f.AskedS); err != nil {
+		if err := add("Outage by shard after "+faultText(f), sinceAsked, f.Failover, f.AskedS); err != nil {
 			return nil, err
 		}
-		if err := add("Outage by shard after undoing "+faultText(f), f.Undo, f.AskedS); err != nil {
+		change, axis := f.AskedS, sinceAsked
+		if f.UndoneS != nil && finite(f.UndoneS.Value) {
+			change, axis = f.UndoneS.Value, sinceUndone
+		}
+		if err := add("Outage by shard after undoing "+faultText(f), axis, f.Undo, change); err != nil {
 			return nil, err
 		}
 	}
@@ -214,7 +218,7 @@ func outageFigures(t *slo.Trial, of string) ([]figure, error) {
 		if len(t.Faults) > 0 {
 			asked = t.Faults[0].AskedS
 		}
-		if err := add("Outage by shard", t.Measures.Failover, asked); err != nil {
+		if err := add("Outage by shard", sinceAsked, t.Measures.Failover, asked); err != nil {
 			return nil, err
 		}
 	}

@@ -326,7 +326,7 @@ func TestMeasuredStaysOnItsSideOfTheTarget(t *testing.T) {
 		{slo.Objective{Name: slo.Failover, Target: "< 5 s", Unit: "s", Measured: &slo.Value{Value: 2, Lower: ptr(1.9), Upper: ptr(2.1)}, Verdict: slo.Met}, "2 s (1.9 to 2.1 s)", "3 s to spare (60 %)"},
 		{slo.Objective{Name: slo.Failover, Target: "< 5 s", Unit: "s", Measured: &slo.Value{Value: 27, Lower: ptr(26.9)}, Verdict: slo.Missed}, "at least 27 s", "at least 22 s over"},
 		{slo.Objective{Name: slo.Failover, Target: "< 5 s", Unit: "s", Measured: val(2), Verdict: slo.Inconclusive}, "2 s", ""},
-		{slo.Objective{Name: slo.Failover, Unit: "s", Measured: val(0.0123), Verdict: slo.NotEvaluated}, "0.0123 s", ""},
+		{slo.Objective{Name: slo.Failover, Unit: "s", Measured: val(0.0123), Verdict: slo.NotEvaluated}, "0.012 s", ""},
 		{slo.Objective{Name: slo.LostWrites, Target: "0", Unit: "count", Measured: val(0), Verdict: slo.Met}, "0", "none allowed"},
 		{slo.Objective{Name: slo.LostWrites, Target: "0", Unit: "count", Measured: val(1234567), Verdict: slo.Missed}, "1,234,567", "1,234,567 over"},
 		{slo.Objective{Name: slo.LostWrites, Target: "<= 3", Unit: "count", Measured: val(3), Verdict: slo.Met}, "3", "0 to spare"},
@@ -748,6 +748,32 @@ func TestViews(t *testing.T) {
 	require.Len(t, vs, 2, "an hour: the surroundings of the fault, and all")
 	assert.Less(t, vs[0].to-vs[0].from, longRun)
 	assert.Empty(t, views(&slo.Result{}))
+}
+
+func TestUndoingCountsFromTheUndoing(t *testing.T) {
+	r := met()
+	f := &r.Trials[0].Faults[0]
+	f.Undo = outage(f.UndoneS.Value, 10, 0.87)
+	figs, err := outageFigures(&r.Trials[0], "")
+	require.NoError(t, err)
+	require.Len(t, figs, 2)
+	for i, want := range []string{sinceAsked, sinceUndone} {
+		d := figs[i].Drawings[0]
+		assert.Contains(t, string(d.Body), want)
+		assert.Contains(t, d.Spots[0].Text, "from T-0.03 s", figs[i].Title)
+	}
+}
+
+// A second that the load fills in part is no drop of the served rate.
+func TestSecondsAtTheEndsAreNoDrop(t *testing.T) {
+	r := met()
+	last := &r.Timeline[len(r.Timeline)-1]
+	last.Intended, last.Good = 12, 12
+	fig, cols, err := timelineFigure(r, views(r)[0])
+	require.NoError(t, err)
+	assert.Contains(t, fig.Desc, "lowest served rate was 4,005 of 20,025 operations a second, in the second from T-0.4 s on")
+	assert.Contains(t, fig.Note, "not full")
+	assert.False(t, cutShort(cols[:len(cols)-1]))
 }
 
 // Odd results do not break a format.

@@ -177,7 +177,11 @@ func margin(o *slo.Objective) string {
 			unit = fmt.Sprintf(" (%s %%)", fixed(100*d/b, 0))
 		}
 	case "share":
-		s = tiny(fixed(100*d, 5)+" points", "0.00001 points", d)
+		digits := 5
+		if d >= 1e-4 {
+			digits = 3
+		}
+		s = tiny(fixed(100*d, digits)+" points", "0.00001 points", d)
 	default:
 		if !over && b == 0 {
 			return "none allowed"

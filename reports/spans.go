@@ -16,7 +16,7 @@ import (
 // bar is one row of a picture of spans.
 type bar struct {
 	label    string
-	from, to float64 // seconds since the fault
+	from, to float64 // seconds since the change
 	open     bool    // it had not ended
 	text     string  // at its right
 	hover    string
@@ -24,7 +24,7 @@ type bar struct {
 }
 
 // drawBars is a row for each span of time, from a common zero.
-func drawBars(bars []bar, f form) (drawing, error) {
+func drawBars(bars []bar, axis string, f form) (drawing, error) {
 	const pitch = 20
 	n := len(bars)
 	p := newPlot(f)
@@ -48,7 +48,7 @@ func drawBars(bars []bar, f form) (drawing, error) {
 	hi = lo + (hi-lo)*float64((plotted+room+10)/plotted)
 	p.X.Min, p.X.Max = lo, hi
 	p.X.Tick.Marker = linearTicks(lo, hi, f.ticksX, timeSteps, since)
-	p.X.Label.Text = "seconds since the fault was asked"
+	p.X.Label.Text = axis
 	p.X.Label.Padding = 3
 	p.Y.Min, p.Y.Max = -0.6, float64(n)-0.4
 	var ticks plot.ConstantTicks
@@ -89,9 +89,9 @@ func drawBars(bars []bar, f form) (drawing, error) {
 	}}})
 }
 
-func barsFigure(fig figure, bars []bar) (figure, error) {
+func barsFigure(fig figure, bars []bar, axis string) (figure, error) {
 	for _, f := range forms {
-		d, err := drawBars(bars, f)
+		d, err := drawBars(bars, axis, f)
 		if err != nil {
 			return fig, fmt.Errorf("picture %s: %w", fig.ID, err)
 		}
@@ -103,8 +103,15 @@ func barsFigure(fig figure, bars []bar) (figure, error) {
 // maxBars bounds the partitions of a picture.
 const maxBars = 48
 
-// outageFigure is the outage of each partition after one fault.
-func outageFigure(id, title string, o *slo.Outage, asked float64) (figure, error) {
+// Axes of pictures of spans.
+const (
+	sinceAsked  = "seconds since the fault was asked"
+	sinceUndone = "seconds since the fault was undone"
+)
+
+// outageFigure is the outage of each partition after one change, a fault or
+// its undoing.
+func outageFigure(id, title, axis string, o *slo.Outage, change float64) (figure, error) {
 	ps := slices.DeleteFunc(slices.Clone(o.Partitions), func(p slo.PartitionOutage) bool {
 		return !finite(p.Start) || !finite(p.End) || p.End < p.Start
 	})
@@ -124,8 +131,8 @@ func outageFigure(id, title string, o *slo.Outage, asked float64) (figure, error
 			d = "at least " + d
 		}
 		bars = append(bars, bar{
-			label: fmt.Sprintf("shard %d", p.Partition), from: p.Start - asked, to: p.End - asked, open: p.Censored, text: d,
-			hover: fmt.Sprintf("shard %d: %s, from T%s s to T%s s", p.Partition, d, signed(p.Start-asked), signed(p.End-asked)),
+			label: fmt.Sprintf("shard %d", p.Partition), from: p.Start - change, to: p.End - change, open: p.Censored, text: d,
+			hover: fmt.Sprintf("shard %d: %s, from T%s s to T%s s", p.Partition, d, signed(p.Start-change), signed(p.End-change)),
 		})
 		if p.End-p.Start < ps[short].End-ps[short].Start {
 			short = i
@@ -140,7 +147,7 @@ func outageFigure(id, title string, o *slo.Outage, asked float64) (figure, error
 		fig.Desc += " An arrow marks an outage that was not over when the load stopped."
 	}
 	fig.Desc += fmt.Sprintf(" Between two operations on a shard nobody looked: give or take %s.", secondsText(o.Resolution))
-	return barsFigure(fig, bars)
+	return barsFigure(fig, bars, axis)
 }
 
 // phasesFigure is what the time of the outage went into.
@@ -163,7 +170,7 @@ func phasesFigure(ms []milestone) (figure, error) {
 		prev = m.At
 	}
 	fig.Desc = fmt.Sprintf("The outage in %d phases, one after the other. The longest was %s, with %s of %s.", len(ms), ms[long].Ends, secondsText(ms[long].Took), secondsText(ms[len(ms)-1].At))
-	return barsFigure(fig, bars)
+	return barsFigure(fig, bars, sinceAsked)
 }
 
 // trialsFigure is the failover time of each trial with its bounds.

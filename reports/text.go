@@ -68,6 +68,8 @@ func secondsText(v float64) string {
 		return fixed(v, 1) + " s"
 	case a >= 0.1 || a == 0:
 		return fixed(v, 2) + " s"
+	case a >= 0.01:
+		return fixed(v, 3) + " s"
 	}
 	return fixed(v, 4) + " s"
 }
@@ -99,6 +101,9 @@ func percent(share float64) string {
 		if share < 1 && p >= 100 {
 			p = 99.99999
 		}
+	}
+	if p > 100 {
+		return fixed(p, 2) + " %"
 	}
 	return fixed(p, 5) + " %"
 }

@@ -192,6 +192,8 @@ func timelineFigure(r *slo.Result, v view) (figure, []column, error) {
 	}
 	if len(cols) > 0 && cols[0].to-cols[0].from > 1 {
 		fig.Note = fmt.Sprintf("Each point is the worst second of %.0f.", cols[0].to-cols[0].from)
+	} else if cutShort(cols) {
+		fig.Note = "Where the load starts or stops, a second is not full."
 	}
 	for _, f := range forms {
 		d, err := drawTimeline(r, v, cols, f)
@@ -203,12 +205,26 @@ func timelineFigure(r *slo.Result, v view) (figure, []column, error) {
 	return fig, cols, nil
 }
 
+// cutShort says whether a stretch of load begins or ends with a part of a second.
+func cutShort(cols []column) bool {
+	for i := range cols {
+		c := &cols[i]
+		if first := i == 0 || cols[i-1].to < c.from; first && i+1 < len(cols) && c.offered < 0.9*cols[i+1].offered {
+			return true
+		}
+		if last := i == len(cols)-1 || c.to < cols[i+1].from; last && i > 0 && c.offered < 0.9*cols[i-1].offered {
+			return true
+		}
+	}
+	return false
+}
+
 func drawTimeline(r *slo.Result, v view, cols []column, f form) (drawing, error) {
 	lo, hi := v.from-v.origin, v.to-v.origin
 	label := func(x float64) string { return fixed(x, 3) }
 	axis := "seconds since the run began"
 	if v.fromFault {
-		label, axis = since, "seconds since the fault was asked"
+		label, axis = since, sinceAsked
 	}
 	ticks := linearTicks(lo, hi, f.ticksX, timeSteps, label)
 	bare := make(plot.ConstantTicks, len(ticks))
@@ -569,7 +585,8 @@ func describe(r *slo.Result, v view, cols []column) string {
 		}
 	}
 	for _, c := range cols {
-		if c.served < low.served {
+		// By share: seconds at the ends of a load are not full.
+		if c.served*low.offered < low.served*c.offered {
 			low = c
 		}
 		if c.writeP99 > slow.writeP99 {
