@@ -145,7 +145,7 @@ func (c *Checker) recreated(absence int) bool {
 // expiry finds sessions that lived on after their time.
 func (c *Checker) expiry() {
 	var lastEnd, ttl time.Duration // of the refreshes so far, acknowledged or not
-	any, open := false, false // open: a create without an answer may take effect at any later time
+	any, open := false, false      // open: a create without an answer may take effect at any later time
 	for i := range c.ops {
 		o := &c.ops[i]
 		found := o.Outcome == history.OK && !o.Absent && !o.Corrupt && o.Kind != history.Create
