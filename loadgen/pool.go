@@ -421,10 +421,12 @@ func (p *pool) chooseOracle() *entry {
 // CLUSTER leads nothing: keys go to the first healthy entry.
 func (p *pool) learnSlots(c *resp.Conn, patience time.Duration) error {
 	var ranges []resp.SlotRange
+	cluster := false
 	err := c.Ask(max(patience, dialTimeout), func(r resp.Reply) (err error) {
 		if r.Type == resp.Error {
 			return nil
 		}
+		cluster = true
 		ranges, err = resp.ParseSlots(r)
 		return err
 	}, "CLUSTER", "SLOTS")
@@ -437,8 +439,9 @@ func (p *pool) learnSlots(c *resp.Conn, patience time.Duration) error {
 	}
 	p.e.mu.Lock()
 	defer p.e.mu.Unlock()
-	changed := false
+	changed, told := false, 0
 	for i, r := range ranges {
+		told += r.End - r.Start + 1
 		if leaders[i] < 0 {
 			continue // led by none of ours: what was known before is as good
 		}
@@ -446,6 +449,9 @@ func (p *pool) learnSlots(c *resp.Conn, patience time.Duration) error {
 			changed = changed || p.leaders[s] != leaders[i]
 			p.leaders[s] = leaders[i]
 		}
+	}
+	if cluster && told < resp.Slots {
+		p.move = true // it doesn't know them all, as who is cut off: ask another next time
 	}
 	now := p.e.clock()
 	for i := range p.gates {

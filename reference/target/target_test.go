@@ -153,6 +153,43 @@ func TestPlatformServesAndSurvivesALostRegion(t *testing.T) {
 	require.Equal(t, "after", v)
 }
 
+// A region that is cut off remembers leaders that others have succeeded. Clients
+// that ask it must not be told about them, or they would stay with it.
+func TestCutOffRegionNamesNoLeaders(t *testing.T) {
+	d, _ := up(t, oneNodeARegion(), fixtures.UpOptions{})
+	ctx := t.Context()
+	led := func(node string) (slots int, leaders map[string]bool) {
+		//lint:ignore SA1019 SLOTS is what the front door serves
+		rs, err := dial(t, d, d.Nodes()[0].Region, node).ClusterSlots(ctx).Result()
+		require.NoError(t, err)
+		leaders = map[string]bool{}
+		for _, r := range rs {
+			slots += r.End - r.Start + 1
+			leaders[r.Nodes[0].ID] = true
+		}
+		return slots, leaders
+	}
+	slots, leaders := led("us-east-1-1")
+	require.Equal(t, 16384, slots)
+	require.Equal(t, map[string]bool{"us-east-1-1": true}, leaders)
+
+	var cut []fixtures.Link
+	for _, l := range d.Links() {
+		if l.Kind == fixtures.PeerLink && (l.FromRegion == "us-east-1" || l.ToRegion == "us-east-1") {
+			cut = append(cut, l)
+		}
+	}
+	require.NoError(t, d.Cut(ctx, cut...))
+	require.Eventually(t, func() bool {
+		_, leaders := led("eu-west-1-1")
+		return leaders["eu-west-1-1"] && len(leaders) == 1
+	}, 10*time.Second, 50*time.Millisecond, "the others elect")
+	slots, leaders = led("us-east-1-1")
+	require.Zero(t, slots, "the side that was cut off still names %v", leaders)
+	require.NoError(t, d.Mend(ctx, cut...))
+	require.Eventually(t, func() bool { slots, _ := led("us-east-1-1"); return slots == 16384 }, 10*time.Second, 50*time.Millisecond)
+}
+
 func TestLostDiskComesBackUnderANewIdentity(t *testing.T) {
 	d, events := up(t, oneNodeARegion(), fixtures.UpOptions{})
 	ctx := context.Background()

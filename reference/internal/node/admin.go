@@ -89,8 +89,7 @@ func (n *Node) notReady(now time.Duration) string {
 	}
 	var missing []string
 	for s := range n.leaders {
-		l := int(n.leaders[s].Load())
-		if l < 0 || l != n.self.Index && n.manager.suspects(l) {
+		if l := n.leaderOf(s, now); l < 0 || l != n.self.Index && n.manager.suspects(l) {
 			missing = append(missing, strconv.Itoa(s))
 		}
 	}

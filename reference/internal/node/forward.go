@@ -65,7 +65,7 @@ func (n *Node) route(now time.Duration, r *gateway.Request) {
 		r.Fail(gateway.NotApplied, "no leader serves this shard here")
 		return
 	}
-	leader := int(n.leaders[r.Shard].Load())
+	leader := n.leaderOf(r.Shard, now)
 	if leader < 0 || leader == n.self.Index {
 		r.Fail(gateway.NotApplied, "the shard has no leader now")
 		return
@@ -295,11 +295,16 @@ func (n *Node) takeForward(now time.Duration, from int, f *forward) {
 }
 
 // learn takes a hint of who leads a shard; the highest term is right.
-func (n *Node) learn(h hint) {
+func (n *Node) learn(now time.Duration, h hint) {
 	if int(h.shard) >= n.cfg.Shards || h.leader >= len(n.m.Nodes) {
 		return
 	}
 	s := h.shard
+	defer func() {
+		if h.leader >= 0 && n.terms[s].Load() == h.term && int(n.leaders[s].Load()) == h.leader {
+			n.vouched[s].Store(int64(now))
+		}
+	}()
 	switch t := n.terms[s].Load(); {
 	case h.term < t, h.term == t && (h.leader < 0 || n.leaders[s].Load() >= 0):
 		return
@@ -308,16 +313,41 @@ func (n *Node) learn(h hint) {
 	n.leaders[s].Store(int64(h.leader))
 }
 
-// Slots implements gateway.Node: what CLUSTER SLOTS tells.
+// hintsLast is how long a leader is believed to lead since it last said so;
+// it says so every pingEvery.
+const hintsLast = 1500 * time.Millisecond
+
+// leaderOf is the node that leads a shard, -1 if none can be vouched for. A
+// region that is cut off remembers leaders that others have long succeeded: it
+// must not tell clients about them.
+func (n *Node) leaderOf(shard int, now time.Duration) int {
+	l := int(n.leaders[shard].Load())
+	switch {
+	case l < 0:
+		return -1
+	case l == n.self.Index:
+		if sh := n.shards[shard]; sh == nil || int64(now) >= sh.lease.Load() {
+			return -1
+		}
+	case now-time.Duration(n.vouched[shard].Load()) > hintsLast:
+		return -1
+	}
+	return l
+}
+
+// Slots implements gateway.Node: what CLUSTER SLOTS tells. As with Redis, slots
+// that nobody serves are left out.
 func (n *Node) Slots() []gateway.SlotRange {
 	var out []gateway.SlotRange
+	now := n.Now()
 	for _, run := range n.m.Runs() {
 		shard := run.Shard
 		r := gateway.SlotRange{Start: run.Start, End: run.End}
-		leader := int(n.leaders[shard].Load())
-		if leader >= 0 {
-			r.Nodes = append(r.Nodes, n.addr(leader))
+		leader := n.leaderOf(shard, now)
+		if leader < 0 {
+			continue
 		}
+		r.Nodes = append(r.Nodes, n.addr(leader))
 		for _, p := range n.m.Replicas(shard) {
 			if p != leader {
 				r.Nodes = append(r.Nodes, n.addr(p))

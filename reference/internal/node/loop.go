@@ -206,7 +206,7 @@ func (n *Node) take(now time.Duration, m *mail) {
 		g.dirty = true
 	}
 	for _, h := range m.hints {
-		n.learn(h)
+		n.learn(now, h)
 	}
 	for i := range m.forwards {
 		n.takeForward(now, m.from, &m.forwards[i])

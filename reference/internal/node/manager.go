@@ -75,7 +75,7 @@ func (m *manager) tick(now time.Duration) {
 	}
 	if now-m.lastPing >= pingEvery {
 		m.lastPing = now
-		m.ping()
+		m.ping(now)
 	}
 	m.watch(now)
 	if st := n.meta.State(); st.Primary != m.primary {
@@ -90,14 +90,14 @@ func (m *manager) tick(now time.Duration) {
 }
 
 // ping tells every peer that we live and what we lead.
-func (m *manager) ping() {
+func (m *manager) ping(now time.Duration) {
 	n := m.n
 	var hs []hint
 	for _, g := range n.order {
 		if g.shard == nil {
 			continue
 		}
-		if g.g.IsLeader() && g.g.Serving() {
+		if g.g.Serving() && g.g.LeaseUntil() > now {
 			hs = append(hs, hint{uint32(g.shard.index), g.g.Term(), n.self.Index})
 		}
 	}
@@ -382,12 +382,12 @@ func (n *Node) decided(now time.Duration, g *group, e replica.Event) {
 		}
 	case "leader-known":
 		if node, _ := cluster.NodeOf(e.Leader); g.shard != nil && node >= 0 && node < len(n.m.Nodes) {
-			n.learn(hint{uint32(g.shard.index), e.Term, node})
+			n.learn(now, hint{uint32(g.shard.index), e.Term, node})
 		}
 		return
 	case "leader-lost":
 		if g.shard != nil {
-			n.learn(hint{uint32(g.shard.index), e.Term, -1})
+			n.learn(now, hint{uint32(g.shard.index), e.Term, -1})
 		}
 		return
 	case "deposed":
@@ -397,7 +397,7 @@ func (n *Node) decided(now time.Duration, g *group, e replica.Event) {
 		return
 	}
 	if g.shard != nil && e.Kind == "elected" {
-		n.learn(hint{uint32(g.shard.index), e.Term, n.self.Index})
+		n.learn(now, hint{uint32(g.shard.index), e.Term, n.self.Index})
 		n.manager.lastPing = 0 // tell everybody with the next tick
 	}
 }

@@ -103,6 +103,7 @@ type Node struct {
 	shards  []*shard // by shard; nil where not placed here. Fixed after start.
 	leaders []atomic.Int64
 	terms   []atomic.Uint64
+	vouched []atomic.Int64 // node clock when the leader last said that it leads
 	ticked  atomic.Int64
 	slept   atomic.Uint64
 	woke    atomic.Int64 // node clock when it was last found to have slept
@@ -180,7 +181,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	n := &Node{cfg: cfg, m: m, self: self, log: log.With("node", cfg.ID), boot: nonce(), meta: cluster.NewMeta(m),
 		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, wake: make(chan struct{}, 1), calm: make(chan struct{}, 1), groups: map[uint32]*group{},
-		shards: make([]*shard, cfg.Shards), leaders: make([]atomic.Int64, cfg.Shards), terms: make([]atomic.Uint64, cfg.Shards)}
+		shards: make([]*shard, cfg.Shards), leaders: make([]atomic.Int64, cfg.Shards), terms: make([]atomic.Uint64, cfg.Shards),
+		vouched: make([]atomic.Int64, cfg.Shards)}
 	for i := range n.leaders {
 		n.leaders[i].Store(-1)
 	}
