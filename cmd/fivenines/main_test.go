@@ -34,6 +34,9 @@ func cli(t *testing.T, args ...string) (code int, stdout, stderr string) {
 // DESIGN section 8 gives it.
 func TestBadInput(t *testing.T) {
 	dir := t.TempDir()
+	// Nothing here brings anything up. What a killed run left on this machine
+	// would be undone, and said, by whoever starts next: not by this test.
+	t.Setenv("TMPDIR", dir)
 	bad := filepath.Join(dir, "bad.yaml")
 	require.NoError(t, os.WriteFile(bad, []byte("name: x\nworkload:\n  sesions: 5\n"), 0o600))
 	good := filepath.Join(dir, "good.yaml")
