@@ -13,6 +13,9 @@ const (
 	Touch                    // GETEX EX: reads and refreshes
 	Close                    // GETDEL: reads and ends the session
 	ReadBack                 // GET, strong, after the load, in a given region
+	Emit                     // makes the server emit an event on the session's stream
+	Deliver                  // an event that a client's stream delivered
+	Resume                   // opens a client's stream, or opens it again
 )
 
 // IsWrite says whether the operation may change the session or its expiry.
@@ -51,6 +54,13 @@ const (
 	Contested
 	// Audit operations are the read-back.
 	Audit
+	// Eventual operations are reads on connections that asked for eventual
+	// consistency (READONLY): any replica may answer. They are recorded on behalf
+	// of the session's one writer (Client), so that session guarantees can be
+	// judged, and count neither as strong reads nor for availability.
+	Eventual
+	// Stream operations are a session's event stream, see [Op].
+	Stream
 )
 
 // Cause says why an operation is not ok. It is for the reader of a report, no
@@ -74,6 +84,25 @@ const (
 // Absent set where there was none. Create and Update that the platform refused
 // because their condition did not hold (NX, XX) are OK with Absent for XX (the
 // session was not there) or Exists for NX.
+//
+// Operations on a session's event stream are of the class Stream, and no others
+// are. Events are numbered within their session, from 1, in the order in which
+// the server emitted them.
+//
+//   - Emit, ok: the server acknowledged that it emitted event Seq. Not ok: Seq is
+//     the number that the client chose for it, or 0 where the server chooses.
+//   - Deliver: event Seq arrived at Client, which is attached to the stream of
+//     Session; Start and End are both that instant, and differ between the events
+//     of one connection. Exists says that the event is whole and another
+//     session's (it exists, elsewhere; Seq is its number there), Corrupt that it
+//     fails its checksum, so that nothing in it can be relied on.
+//   - Resume: Client asks for the stream and says that Seq was the last event
+//     that it got (Last-Event-ID), or 0 where it says nothing and is owed only
+//     what is emitted from then on. Start is when it had no stream any more,
+//     or none yet; from End on, if it is ok, the stream stands, until
+//     the Start of the client's next Resume. A stream that a client sees end and
+//     does not resume, or gives up, is a Resume that failed at that instant. A
+//     client has at most one stream to a session.
 type Op struct {
 	Intended, Start, End time.Duration
 	Session              uint64 // session number; the key is session:{n}
@@ -90,8 +119,8 @@ type Op struct {
 	Cause                Cause
 	Retries              uint8
 	Absent               bool // observed: no such session
-	Exists               bool // Create: the session was already there
-	Corrupt              bool // observed a state that fails its checksum or names another session
+	Exists               bool // Create: the session was already there; Deliver: another session's event
+	Corrupt              bool // observed a state that fails its checksum or names another session; Deliver: an event that fails its checksum
 }
 
 // Latency is the time from the intended start, so that a stalled system is
@@ -153,6 +182,7 @@ type Manifest struct {
 	Nodes      []NodeInfo    `json:"nodes"`
 	Partitions int           `json:"partitions"`
 	Trials     int           `json:"trials"`
+	MaxTrials  int           `json:"max_trials,omitempty"` // more than Trials: trials went on until they decided, up to here
 	TargetRPS  float64       `json:"target_rps"`
 	Sessions   int           `json:"sessions"`
 	Deadline   time.Duration `json:"deadline_ns"` // an operation slower than this is bad
@@ -160,6 +190,9 @@ type Manifest struct {
 	Version    string        `json:"version"`
 	Command    string        `json:"command"` // how to run it again
 }
+
+// Several says whether there may be more than one trial.
+func (m *Manifest) Several() bool { return max(m.Trials, m.MaxTrials) > 1 }
 
 // RegionInfo is one region of the topology, by name and role.
 type RegionInfo struct {

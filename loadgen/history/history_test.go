@@ -35,7 +35,7 @@ func randomOp(rng *rand.Rand) Op {
 		Partition: uint16(rng.UintN(12)),
 		Region:    uint8(rng.UintN(3)),
 		Node:      uint8(rng.UintN(8)),
-		Kind:      Create + Kind(rng.UintN(uint(ReadBack))),
+		Kind:      Create + Kind(rng.UintN(uint(Resume))),
 		Outcome:   OK + Outcome(rng.UintN(uint(Unsent))),
 		Class:     Follower + Class(rng.UintN(uint(Contested))),
 		Retries:   uint8(rng.Uint32()),
@@ -43,8 +43,13 @@ func randomOp(rng *rand.Rand) Op {
 	if rng.IntN(8) == 0 {
 		o.Node = NoNode
 	}
-	if o.Kind == ReadBack {
+	switch {
+	case o.Kind == ReadBack:
 		o.Class = Audit
+	case o.Kind >= Emit:
+		o.Class = Stream
+	case o.Kind == Read && rng.IntN(4) == 0:
+		o.Class = Eventual
 	}
 	o.Start = o.Intended + time.Duration(rng.Int64N(int64(time.Second)))
 	o.End = o.Start
@@ -57,6 +62,11 @@ func randomOp(rng *rand.Rand) Op {
 	seq := 1 + rng.Uint32N(1<<20)
 	found := rng.IntN(5)
 	switch {
+	case o.Kind == Deliver:
+		o.Outcome, o.Cause, o.End = OK, NoCause, o.Start
+		o.Seq, o.Exists, o.Corrupt = seq, found == 0, found == 1
+	case o.Class == Stream:
+		o.Seq = seq
 	case !o.Kind.Observes():
 		o.Seq = seq
 		if o.Outcome == OK && found == 0 {

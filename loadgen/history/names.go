@@ -3,9 +3,9 @@ package history
 import "fmt"
 
 var (
-	kindNames    = []string{Create: "create", Read: "read", Update: "update", Touch: "touch", Close: "close", ReadBack: "read-back"}
+	kindNames    = []string{Create: "create", Read: "read", Update: "update", Touch: "touch", Close: "close", ReadBack: "read-back", Emit: "emit", Deliver: "deliver", Resume: "resume"}
 	outcomeNames = []string{OK: "ok", Failed: "failed", Unknown: "unknown", Unsent: "unsent"}
-	classNames   = []string{Follower: "follower", Witness: "witness", Contested: "contested", Audit: "audit"}
+	classNames   = []string{Follower: "follower", Witness: "witness", Contested: "contested", Audit: "audit", Eventual: "eventual", Stream: "stream"}
 	causeNames   = []string{NoCause: "none", NotApplied: "not-applied", Timeout: "timeout", Broken: "broken", Refused: "refused", ErrorReply: "error-reply", Backpressure: "backpressure"}
 )
 

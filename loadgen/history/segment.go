@@ -20,6 +20,9 @@ import (
 // segment shows. The tag says what the block is: operations, the mark that the
 // trial goes on in the next segment, or the mark that it was completely
 // written. A segment without a mark belongs to a writer that was cut off.
+//
+// Kinds and classes are numbers that only ever get more: records of before read
+// as they did, and a program that does not know one that is newer says so.
 const (
 	headerSize      = 36
 	blockHeaderSize = 20

@@ -14,23 +14,26 @@ const NoNode = 255
 //     Start and End are both the instant at which the generator gave it up,
 //     its Intended at the earliest.
 //   - Kind, Outcome, Class and Cause are known; an OK operation has no Cause;
-//     a ReadBack is an Audit and nothing else is.
+//     a ReadBack is an Audit and nothing else is; an Eventual is a Read; Emit,
+//     Deliver and Resume are of the class Stream and nothing else is.
 //   - Absent, Exists and Corrupt are what an OK operation found: Absent for an
-//     observation or an Update, Exists for a Create, Corrupt for an
-//     observation, at most one of them.
+//     observation or an Update, Exists for a Create or a Deliver, Corrupt for an
+//     observation or a Deliver, at most one of them.
 //   - An observation has a Seq if and only if it found a state (a corrupt state
 //     may have any).
 //   - A Create or Update has the Seq that it wrote, may have written (Unknown)
 //     or must not have written (Failed). One that was refused by its condition,
 //     or never sent, may leave it out.
+//   - A Deliver is OK, takes no time, and has a Seq unless it is corrupt. An OK
+//     Emit has a Seq.
 func (o *Op) Validate() error {
 	// The one-line cases come before anything is formatted: this is on the hot path.
 	switch {
-	case o.Kind < Create || o.Kind > ReadBack:
+	case o.Kind < Create || o.Kind > Resume:
 		return fmt.Errorf("unknown %v", o.Kind)
 	case o.Outcome < OK || o.Outcome > Unsent:
 		return fmt.Errorf("unknown %v", o.Outcome)
-	case o.Class < Follower || o.Class > Audit:
+	case o.Class < Follower || o.Class > Stream:
 		return fmt.Errorf("unknown %v", o.Class)
 	case o.Cause > Backpressure:
 		return fmt.Errorf("unknown %v", o.Cause)
@@ -42,20 +45,23 @@ func (o *Op) Validate() error {
 		return fmt.Errorf("end %v is before start %v", o.End, o.Start)
 	case o.Outcome == Unsent && o.Start != o.End:
 		return fmt.Errorf("it was never sent, yet start %v is not end %v", o.Start, o.End)
-	case (o.Kind == ReadBack) != (o.Class == Audit):
+	case (o.Kind == ReadBack) != (o.Class == Audit), (o.Kind >= Emit) != (o.Class == Stream), o.Class == Eventual && o.Kind != Read:
 		return fmt.Errorf("class %v does not go with this kind", o.Class)
 	case o.Outcome == OK && o.Cause != NoCause:
 		return fmt.Errorf("it is ok and has a cause, %v", o.Cause)
 	case (o.Absent || o.Exists || o.Corrupt) && o.Outcome != OK:
 		return fmt.Errorf("it is %v and yet found something (absent %t, exists %t, corrupt %t)", o.Outcome, o.Absent, o.Exists, o.Corrupt)
-	case o.Absent && o.Kind == Create:
-		return errors.New("absent is set on a create")
-	case o.Exists && o.Kind != Create:
-		return errors.New("exists is set on something else than a create")
-	case o.Corrupt && !o.Kind.Observes():
+	case o.Absent && (o.Kind == Create || o.Class == Stream):
+		return errors.New("absent does not go with this kind")
+	case o.Exists && o.Kind != Create && o.Kind != Deliver:
+		return errors.New("exists is set on something else than a create or an event")
+	case o.Corrupt && !o.Kind.Observes() && o.Kind != Deliver:
 		return errors.New("corrupt is set on an operation that observes nothing")
-	case o.Absent && o.Corrupt:
-		return errors.New("absent and corrupt are both set")
+	case o.Corrupt && (o.Absent || o.Exists):
+		return fmt.Errorf("corrupt is set, and absent (%t) or exists (%t)", o.Absent, o.Exists)
+	}
+	if o.Class == Stream {
+		return o.validateStream()
 	}
 	if o.Kind.Observes() {
 		found := o.Outcome == OK && !o.Absent
@@ -69,6 +75,18 @@ func (o *Op) Validate() error {
 	}
 	if o.Seq == 0 && o.Outcome != Unsent && !o.Absent && !o.Exists {
 		return fmt.Errorf("seq is not set on a write that is %v", o.Outcome)
+	}
+	return nil
+}
+
+func (o *Op) validateStream() error {
+	switch {
+	case o.Kind == Deliver && o.Outcome != OK:
+		return fmt.Errorf("an event that was delivered is %v", o.Outcome)
+	case o.Kind == Deliver && o.Start != o.End:
+		return fmt.Errorf("an event arrives at an instant, and not from %v to %v", o.Start, o.End)
+	case o.Kind != Resume && o.Outcome == OK && o.Seq == 0 && !o.Corrupt:
+		return errors.New("the event has no seq")
 	}
 	return nil
 }

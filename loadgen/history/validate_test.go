@@ -27,14 +27,21 @@ func brokenOps() map[string]Op {
 	failedRead.Outcome, failedRead.Cause, failedRead.Seq = Failed, Refused, 0
 	unsent := base
 	unsent.Outcome, unsent.Cause, unsent.End = Unsent, Backpressure, unsent.Start
+	eventual := read
+	eventual.Class = Eventual
+	event := Op{Intended: 10, Start: 20, End: 20, Session: 5, Seq: 3, Kind: Deliver, Outcome: OK, Class: Stream, Partition: 2, Region: 1, Node: 4}
+	emit := event
+	emit.Kind = Emit
+	resume := event
+	resume.Kind = Resume
 	with := func(o Op, f func(*Op)) Op { f(&o); return o }
 	return map[string]Op{
 		"kind zero":                     with(base, func(o *Op) { o.Kind = 0 }),
-		"kind unknown":                  with(base, func(o *Op) { o.Kind = ReadBack + 1 }),
+		"kind unknown":                  with(base, func(o *Op) { o.Kind = Resume + 1 }),
 		"outcome zero":                  with(base, func(o *Op) { o.Outcome = 0 }),
 		"outcome unknown":               with(base, func(o *Op) { o.Outcome = Unsent + 1 }),
 		"class zero":                    with(base, func(o *Op) { o.Class = 0 }),
-		"class unknown":                 with(base, func(o *Op) { o.Class = Audit + 1 }),
+		"class unknown":                 with(base, func(o *Op) { o.Class = Stream + 1 }),
 		"cause unknown":                 with(unknown, func(o *Op) { o.Cause = Backpressure + 1 }),
 		"intended before the epoch":     with(base, func(o *Op) { o.Intended = -1 }),
 		"all before the epoch":          with(base, func(o *Op) { o.Intended, o.Start, o.End = -3, -2, -1 }),
@@ -44,6 +51,22 @@ func brokenOps() map[string]Op {
 		"unsent that lasted":            with(unsent, func(o *Op) { o.End++ }),
 		"read-back that is no audit":    with(read, func(o *Op) { o.Kind = ReadBack }),
 		"audit that is no read-back":    with(read, func(o *Op) { o.Class = Audit }),
+		"eventual write":                with(eventual, func(o *Op) { o.Kind = Update }),
+		"eventual touch":                with(eventual, func(o *Op) { o.Kind = Touch }),
+		"event that is no stream":       with(event, func(o *Op) { o.Class = Follower }),
+		"emit that is no stream":        with(emit, func(o *Op) { o.Class = Follower }),
+		"resume that is no stream":      with(resume, func(o *Op) { o.Class = Eventual }),
+		"stream that is a read":         with(read, func(o *Op) { o.Class = Stream }),
+		"event that failed":             with(event, func(o *Op) { o.Outcome = Failed }),
+		"event that took time":          with(event, func(o *Op) { o.End++ }),
+		"event without seq":             with(event, func(o *Op) { o.Seq = 0 }),
+		"event of another without seq":  with(event, func(o *Op) { o.Seq, o.Exists = 0, true }),
+		"event that is absent":          with(event, func(o *Op) { o.Absent = true }),
+		"event corrupt and another's":   with(event, func(o *Op) { o.Corrupt, o.Exists = true, true }),
+		"emit acknowledged without seq": with(emit, func(o *Op) { o.Seq = 0 }),
+		"emit that exists":              with(emit, func(o *Op) { o.Exists = true }),
+		"corrupt emit":                  with(emit, func(o *Op) { o.Corrupt = true }),
+		"absent resume":                 with(resume, func(o *Op) { o.Absent = true }),
 		"ok with a cause":               with(base, func(o *Op) { o.Cause = Timeout }),
 		"unknown that was absent":       with(unknown, func(o *Op) { o.Absent = true }),
 		"failed read that was absent":   with(failedRead, func(o *Op) { o.Absent = true }),
@@ -137,6 +160,13 @@ func TestValidAtTheEdges(t *testing.T) {
 		"refused by XX, and no more":    {Kind: Update, Outcome: OK, Class: Follower, Absent: true},
 		"refused by NX":                 {Kind: Create, Outcome: OK, Class: Contested, Exists: true, Seq: 1},
 		"corrupt state of unknown seq":  {Kind: Touch, Outcome: OK, Class: Witness, Corrupt: true},
+		"eventual, not there":           {Kind: Read, Outcome: OK, Class: Eventual, Absent: true},
+		"eventual, corrupt":             {Kind: Read, Outcome: OK, Class: Eventual, Corrupt: true},
+		"event of another session":      {Kind: Deliver, Outcome: OK, Class: Stream, Exists: true, Seq: 1},
+		"corrupt event of unknown seq":  {Kind: Deliver, Outcome: OK, Class: Stream, Corrupt: true},
+		"emit, number not known":        {Kind: Emit, Outcome: Unknown, Class: Stream, Cause: Timeout},
+		"stream opened":                 {Kind: Resume, Outcome: OK, Class: Stream, Start: at, End: 2 * at},
+		"stream given up":               {Kind: Resume, Outcome: Failed, Class: Stream, Seq: 9},
 		"no answering node, all causes": {Kind: ReadBack, Outcome: Failed, Class: Audit, Cause: Backpressure, Node: NoNode},
 	} {
 		m := testManifest()
@@ -163,9 +193,9 @@ func TestNamesReadBack(t *testing.T) {
 	}
 	require.Equal(t, "kind(99)", Kind(99).String())
 	require.Equal(t, "outcome(0)", Outcome(0).String())
-	require.Equal(t, int(ReadBack)+1, len(kindNames))
+	require.Equal(t, int(Resume)+1, len(kindNames))
 	require.Equal(t, int(Unsent)+1, len(outcomeNames))
-	require.Equal(t, int(Audit)+1, len(classNames))
+	require.Equal(t, int(Stream)+1, len(classNames))
 	require.Equal(t, int(Backpressure)+1, len(causeNames))
 }
 
@@ -185,4 +215,11 @@ func TestFormatVersion1(t *testing.T) {
 		"5nbe" + "\x00\x00\x00\x00" + "\x08\x00\x00\x00\x00\x00\x00\x00" + "\xb5\x32\xa2\x8e"
 	require.True(t, bytes.Equal([]byte(want), got), "%q", got)
 	require.Equal(t, "ops-t002-000003.seg", segmentID{2, 3}.name())
+
+	// What came after, at its end: the layout is the same.
+	got = appendRecord(nil, &Op{Kind: Deliver, Outcome: OK, Class: Stream, Seq: 1, Exists: true})
+	require.Equal(t, []byte{8, 1, 6, 0, 0, flagExists}, got[48:54])
+	got = appendRecord(nil, &Op{Kind: Read, Outcome: OK, Class: Eventual, Absent: true})
+	require.Equal(t, []byte{2, 1, 5, 0, 0, flagAbsent}, got[48:54])
+	require.Equal(t, []Kind{7, 8, 9}, []Kind{Emit, Deliver, Resume})
 }
