@@ -24,6 +24,7 @@ func (r *run) manifest() history.Manifest {
 		// Some targets know their partitions only once they run.
 		Partitions: max(r.opt.Target.Partitions(), r.topo.Shards),
 		Trials:     r.spec.Trials,
+		MaxTrials:  r.spec.MaxTrials,
 		TargetRPS:  r.spec.Workload.Rate,
 		Sessions:   r.spec.Workload.Sessions,
 		Deadline:   time.Duration(r.rules.Deadline),

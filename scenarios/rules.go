@@ -24,6 +24,7 @@ type Rules struct {
 	ExpiryGrace         fixtures.Duration `yaml:"expiry_grace"`
 	LinearizableTimeout fixtures.Duration `yaml:"linearizable_timeout"`
 	Valid               Valid             `yaml:"valid"`
+	Errors              Errors            `yaml:"errors"`
 	// Defaults are the platform's objectives, for scenarios to declare.
 	Defaults map[string]string `yaml:"defaults"`
 }
@@ -33,6 +34,13 @@ type Valid struct {
 	MaxLagP999  fixtures.Duration `yaml:"max_lag_p999"`
 	MinAchieved Percent           `yaml:"min_achieved"`
 	MaxUnsent   Percent           `yaml:"max_unsent"`
+}
+
+// Errors are the probabilities with which the verdict on an objective over
+// trials, such as p90 < 5 s, may be wrong.
+type Errors struct {
+	Met    Percent `yaml:"met"`    // met although it does not hold; 0: 5 %
+	Missed Percent `yaml:"missed"` // missed although it does; 0: 5 %
 }
 
 // DefaultRules are the ones that come with fivenines.
@@ -70,6 +78,11 @@ func decodeRules(file string, data []byte) (*Rules, error) {
 	if r.Hold <= 0 {
 		return nil, bad("hold", "must be more than 0")
 	}
+	for field, p := range map[string]Percent{"errors.met": r.Errors.Met, "errors.missed": r.Errors.Missed} {
+		if !(p >= 0 && p < 50) {
+			return nil, bad(field, "%v is not below 50 %%", p)
+		}
+	}
 	for name, expr := range r.Defaults {
 		if _, err := slo.ParseTarget(name, expr); err != nil {
 			return nil, bad("defaults."+name, "%v", err)
@@ -85,6 +98,20 @@ func (r *Rules) write(path string) error {
 	}
 	return os.WriteFile(filepath.Clean(path), b, 0o644)
 }
+
+// objective is what a scenario's objective says, with the rules' own where it
+// says default.
+func (r *Rules) objective(name, expr string) (string, error) {
+	if expr != defaultWord {
+		return expr, nil
+	}
+	if d, ok := r.Defaults[name]; ok {
+		return d, nil
+	}
+	return "", fmt.Errorf("the objectives file has no default for %s", name)
+}
+
+const defaultWord = "default"
 
 // Config joins the rules with what the scenario declares.
 func (r *Rules) Config(s *Spec) slo.Config {
@@ -104,11 +131,18 @@ func (r *Rules) Config(s *Spec) slo.Config {
 			MinAchieved: r.Valid.MinAchieved.Share(),
 			MaxUnsent:   r.Valid.MaxUnsent.Share(),
 		},
+		Alpha:      r.Errors.Met.Share(),
+		Beta:       r.Errors.Missed.Share(),
+		Sequential: s.MaxTrials > s.Trials,
 	}
 	for _, name := range slo.Names() {
 		expr, declared := s.Objectives[name]
 		if !declared {
 			continue
+		}
+		expr, err := r.objective(name, expr)
+		if err != nil {
+			panic(fmt.Sprintf("scenario %s was not validated: %v", s.Name, err))
 		}
 		t, err := slo.ParseTarget(name, expr)
 		if err != nil {

@@ -26,7 +26,8 @@ type Options struct {
 	// later run of anything looks for what this one left.
 	JournalDir string
 
-	rules *Rules // nil: DefaultRules
+	// Rules are what is judged by; nil is DefaultRules.
+	Rules *Rules
 }
 
 // ErrInterrupted says that the caller's context ended the run. Everything was
@@ -48,8 +49,11 @@ func Run(ctx context.Context, spec *Spec, opt Options) (*slo.Result, error) {
 		return nil, err
 	}
 	r.event(history.Event{Kind: history.RunStarted, Subject: r.spec.Name})
-	for n := 1; n <= r.spec.Trials && err == nil; n++ {
-		err = r.trial(ctx, n)
+	for n := 1; err == nil && r.another(n); n++ {
+		err = r.void(ctx, n, r.trial(ctx, n))
+		if err == nil {
+			err = r.weigh(n)
+		}
 	}
 	return r.finish(ctx, err)
 }

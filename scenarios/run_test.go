@@ -141,7 +141,7 @@ func runOnce(ctx context.Context, t *testing.T, spec *Spec, sys *fakeSystem, cha
 	rec := &recorder{}
 	opt := Options{
 		Backend: sys, Target: fakeTarget{}, Out: filepath.Join(t.TempDir(), "run"), Progress: rec,
-		JournalDir: filepath.Join(t.TempDir(), "journal"), Version: "test", Command: "go test", rules: quickRules(),
+		JournalDir: filepath.Join(t.TempDir(), "journal"), Version: "test", Command: "go test", Rules: quickRules(),
 	}
 	for _, c := range change {
 		c(&opt)

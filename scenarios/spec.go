@@ -28,11 +28,14 @@ type Spec struct {
 	Steady      Steady      `yaml:"steady_state"`
 	Faults      []FaultSpec `yaml:"faults"`
 	Stop        Stop        `yaml:"stop"`
-	// Objectives: measure -> bound, such as failover: "< 5 s". What is not
-	// declared is not evaluated.
+	// Objectives: measure -> bound, such as failover: "< 5 s", or the word default
+	// for what the objectives file says. What is not declared is not evaluated.
 	Objectives map[string]string `yaml:"objectives"`
 	Trials     int               `yaml:"trials"`
-	Seed       int64             `yaml:"seed"` // 0: a random one is drawn, printed and recorded
+	// MaxTrials, if more than Trials: trials go on until every objective on a
+	// quantile is decided at the asked error rates, or there were so many.
+	MaxTrials int   `yaml:"max_trials,omitempty"`
+	Seed      int64 `yaml:"seed"` // 0: a random one is drawn, printed and recorded
 	// RecordSync asks the nodes to keep the record that a power loss needs.
 	RecordSync bool `yaml:"record_sync"`
 }
@@ -261,7 +264,9 @@ type Overrides struct {
 	Before, After time.Duration
 	Duration      time.Duration // of the load: Before stays, After takes the rest
 	Trials        int
+	MaxTrials     int
 	Seed          int64
+	Objectives    map[string]string // each goes before the scenario's of that name
 }
 
 // With returns the scenario with the overrides applied.
@@ -298,9 +303,16 @@ func (s *Spec) With(o Overrides) (*Spec, error) {
 	if o.Trials != 0 {
 		c.Trials = o.Trials
 	}
+	if o.MaxTrials != 0 {
+		c.MaxTrials = o.MaxTrials
+	}
 	if o.Seed != 0 {
 		c.Seed = o.Seed
 	}
+	if len(o.Objectives) > 0 && c.Objectives == nil {
+		c.Objectives = map[string]string{}
+	}
+	maps.Copy(c.Objectives, o.Objectives)
 	return c, nil
 }
 

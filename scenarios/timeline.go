@@ -111,7 +111,7 @@ func (t *trial) inject(ctx context.Context, f *timedFault) error {
 		return nil
 	}
 	if err := faults.Baseline(ctx, t.d, t.effect()); err != nil {
-		return t.because(ctx, stopped("%s was not injected: %v", f, err))
+		return t.because(ctx, notInjected("%s was not injected: %v", f, err))
 	}
 	if err := t.asked(f); err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/loadgen"
 	"github.com/fivenines/fivenines/loadgen/history"
+	"github.com/fivenines/fivenines/slo"
 )
 
 // Phases of the load, as the events' field says.
@@ -33,12 +34,20 @@ var errLoadDone = errors.New("the load is done")
 
 // stopError is a stop condition of the scenario: the run was valid as a
 // program, and what it recorded is judged.
-type stopError struct{ why string }
+type stopError struct {
+	why  string
+	void bool // nothing was injected: the trial says nothing, and others may
+}
 
 func (e *stopError) Error() string { return e.why }
 
 func stopped(format string, args ...any) *stopError {
-	return &stopError{fmt.Sprintf(format, args...)}
+	return &stopError{why: fmt.Sprintf(format, args...)}
+}
+
+// notInjected is a trial in which the system was not fit for its first fault.
+func notInjected(format string, args ...any) *stopError {
+	return &stopError{why: fmt.Sprintf(format, args...), void: true}
 }
 
 // uncleanError is a trial, failed or not, that did not undo or stop everything.
@@ -73,6 +82,8 @@ type run struct {
 	rules   *Rules
 	history *history.Writer
 	loaded  bool // load was offered at least once
+	judge   *slo.Judge
+	decided bool // by the trials so far
 }
 
 // trial is one trial's state.
@@ -109,10 +120,10 @@ func prepare(spec *Spec, opt Options) (*run, error) {
 	if spec.Seed == 0 {
 		spec.Seed = RandomSeed()
 	}
-	if opt.rules == nil {
-		opt.rules = DefaultRules()
+	if opt.Rules == nil {
+		opt.Rules = DefaultRules()
 	}
-	if err := spec.validate("scenario "+spec.Name, nil, opt.rules); err != nil {
+	if err := spec.validate("scenario "+spec.Name, nil, opt.Rules); err != nil {
 		return nil, err
 	}
 	if opt.Target.Name() != spec.Target {
@@ -128,7 +139,7 @@ func prepare(spec *Spec, opt Options) (*run, error) {
 	if opt.Progress == nil {
 		opt.Progress = silent{}
 	}
-	r := &run{spec: spec, opt: opt, topo: topo, rules: opt.rules}
+	r := &run{spec: spec, opt: opt, topo: topo, rules: opt.Rules}
 	if err := emptyFolder(opt.Out); err != nil {
 		return nil, err
 	}
@@ -265,7 +276,7 @@ func (t *trial) keepLogs() error {
 func (t *trial) phase(format string, args ...any) { t.phaseFor(0, format, args...) }
 
 func (t *trial) phaseFor(d time.Duration, format string, args ...any) {
-	t.opt.Progress.Phase(Phase{Trial: t.n, Trials: t.spec.Trials, Text: fmt.Sprintf(format, args...), Lasts: d})
+	t.opt.Progress.Phase(Phase{Trial: t.n, Trials: max(t.spec.Trials, t.spec.MaxTrials), Text: fmt.Sprintf(format, args...), Lasts: d})
 }
 
 // because prefers the reason for which the context ended to what broke when it did.

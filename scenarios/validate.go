@@ -19,6 +19,9 @@ import (
 // name, which may be empty, goes before each.
 func (s *Spec) Validate(file string) error { return s.validate(file, nil, DefaultRules()) }
 
+// ValidateBy is Validate with other rules than those that come with fivenines.
+func (s *Spec) ValidateBy(file string, rules *Rules) error { return s.validate(file, nil, rules) }
+
 var nameRE = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
 func (s *Spec) validate(file string, x strict.Index, rules *Rules) error {
@@ -36,7 +39,7 @@ func (s *Spec) validate(file string, x strict.Index, rules *Rules) error {
 	v.faults(s, topo)
 	v.stop(&s.Stop)
 	v.objectives(s)
-	v.whole("trials", s.Trials, 1, 100_000)
+	v.trials(s)
 	if s.Seed < 0 {
 		v.fail("seed", "%d is negative", s.Seed)
 	}
@@ -251,10 +254,35 @@ func (v *validator) objectives(s *Spec) {
 			v.fail(field, "no objective is called %q; %s", name, meant(name, names))
 			continue
 		}
-		if _, err := slo.ParseTarget(name, s.Objectives[name]); err != nil {
+		expr, err := v.rules.objective(name, s.Objectives[name])
+		if err == nil {
+			_, err = slo.ParseTarget(name, expr)
+		}
+		if err != nil {
 			v.fail(field, "%v", err)
 		}
 	}
+}
+
+func (v *validator) trials(s *Spec) {
+	const most = 100_000
+	v.whole("trials", s.Trials, 1, most)
+	if s.MaxTrials == 0 {
+		return
+	}
+	if s.MaxTrials < s.Trials || s.MaxTrials > most {
+		v.fail("max_trials", "%d is not from %d (trials) to %d", s.MaxTrials, s.Trials, most)
+	}
+	for name, expr := range s.Objectives {
+		expr, err := v.rules.objective(name, expr)
+		if err != nil {
+			continue // told already
+		}
+		if t, err := slo.ParseTarget(name, expr); err == nil && t.Quantile > 0 {
+			return
+		}
+	}
+	v.fail("max_trials", "no objective bounds a quantile over trials, so that nothing decides when to stop; declare one such as failover: p90 < 5 s")
 }
 
 // meant ends an error about a name that does not exist: what was probably

@@ -203,7 +203,7 @@ func (t *trial) steadyBefore() error {
 	t.steady.mu.Unlock()
 	t.steadyEvent("before", holds, why)
 	if !holds {
-		return stopped("the steady state did not hold before the fault: %s", orElse(why, "no window of load was seen"))
+		return notInjected("the steady state did not hold before the fault: %s", orElse(why, "no window of load was seen"))
 	}
 	return nil
 }

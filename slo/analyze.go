@@ -14,12 +14,11 @@ const Schema = "fivenines/v1"
 
 // Analyze judges a recorded run: history in, verdict out.
 func Analyze(run *history.Run, cfg Config) (*Result, error) {
-	return analyze(&record{
-		manifest:  run.Manifest,
-		events:    run.Events,
-		truncated: run.Truncated,
-		ops:       run.Ops,
-	}, cfg)
+	return analyze(recordOfRun(run), cfg)
+}
+
+func recordOfRun(run *history.Run) *record {
+	return &record{manifest: run.Manifest, events: run.Events, truncated: run.Truncated, ops: run.Ops}
 }
 
 // record is a run as the analysis needs it.
@@ -28,6 +27,11 @@ type record struct {
 	events    []history.Event
 	truncated bool
 	ops       func(trial int, fn func(*history.Op) error) error
+}
+
+func (r *record) sortEvents() {
+	r.events = slices.Clone(r.events)
+	slices.SortStableFunc(r.events, func(x, y history.Event) int { return cmp.Compare(x.At, y.At) })
 }
 
 // analysis is the state of judging one run.
@@ -44,10 +48,24 @@ func analyze(rec *record, cfg Config) (*Result, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	rec.sortEvents()
+	a := newAnalysis(rec, cfg)
+	a.checkWhole()
+	for n := 1; n <= a.startedTrials(); n++ {
+		if err := a.trial(n); err != nil {
+			return nil, fmt.Errorf("trial %d: %w", n, err)
+		}
+	}
+	a.totals.fill(&a.result.Load, a.trials)
+	a.result.Marks = marks(rec.events)
+	a.judge()
+	a.result.Summary = a.summary()
+	return a.result, nil
+}
+
+func newAnalysis(rec *record, cfg Config) *analysis {
 	m := &rec.manifest
-	rec.events = slices.Clone(rec.events)
-	slices.SortStableFunc(rec.events, func(x, y history.Event) int { return cmp.Compare(x.At, y.At) })
-	a := &analysis{rec: rec, cfg: cfg.withDefaults(m.Deadline), result: &Result{
+	return &analysis{rec: rec, cfg: cfg.withDefaults(m.Deadline), result: &Result{
 		Schema:   Schema,
 		Scenario: m.Scenario,
 		Seed:     m.Seed,
@@ -61,17 +79,6 @@ func analyze(rec *record, cfg Config) (*Result, error) {
 		Load:     Load{TargetRPS: m.TargetRPS, Sessions: m.Sessions},
 		Trials:   []Trial{},
 	}}
-	a.checkWhole()
-	for n := 1; n <= a.startedTrials(); n++ {
-		if err := a.trial(n); err != nil {
-			return nil, fmt.Errorf("trial %d: %w", n, err)
-		}
-	}
-	a.totals.fill(&a.result.Load, a.trials)
-	a.result.Marks = marks(rec.events)
-	a.judge()
-	a.result.Summary = a.summary()
-	return a.result, nil
 }
 
 // startedTrials is how many trials there is something of.
@@ -136,6 +143,7 @@ type trial struct {
 	cpu      float64 // of the generator in the main load, seconds
 	lag      *float64
 	steady   *steadyEvent // before the fault
+	void     string       // why no fault was injected
 
 	m         Measures
 	outages   outages

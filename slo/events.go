@@ -114,6 +114,8 @@ func (t *trial) readEvents() {
 			if e.Fields["phase"] == "before" {
 				t.steady = &steadyEvent{e.Fields["holds"] == "true", e.Detail}
 			}
+		case history.TrialVoid:
+			t.void = orElse(e.Detail, "no fault was injected")
 		case history.GeneratorCPU:
 			if v, err := strconv.ParseFloat(e.Fields["cpu_s"], 64); err == nil {
 				t.cpu += v

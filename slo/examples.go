@@ -42,9 +42,7 @@ func (a *analysis) addExamples(t *trial) {
 
 func (t *trial) example(v violation) Example {
 	e := Example{Check: v.check, Session: v.session, Why: v.why}
-	if t.manifest.Trials > 1 {
-		e.Why = fmt.Sprintf("trial %d: %s", t.n, v.why)
-	}
+	e.Why = t.labelled(v.why)
 	i, ok := slices.BinarySearch(t.groups.ids, v.session)
 	if !ok {
 		return e

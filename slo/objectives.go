@@ -86,14 +86,22 @@ type Target struct {
 	Name string
 	Max  *float64
 	Min  *float64
+	// Quantile, if it is more than 0, is the share of all possible trials whose
+	// measure must stay below Max; the trials of the run are a sample of them.
+	// Otherwise every trial of the run must.
+	Quantile float64
 }
 
-var targetText = regexp.MustCompile(`^(<=|<|>=|>|=)?\s*([0-9]*\.?[0-9]+)\s*(%|[a-z]+)?$`)
+var targetText = regexp.MustCompile(`^(?:p([0-9]{1,2}(?:\.[0-9]+)?)\s+)?(<=|<|>=|>|=)?\s*([0-9]*\.?[0-9]+)\s*(%|[a-z]+)?$`)
+
+// byTrial are the objectives that may bound a quantile over trials.
+var byTrial = []string{Failover, RPO, RTO}
 
 var timeUnits = map[string]float64{"ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600}
 
 // ParseTarget reads an objective as scenario files write it: "< 5 s" for a
-// duration, "0" or "<= 3" for a count, ">= 99.9 %" for a share.
+// duration in every trial, "p90 < 5 s" for one in 90 % of all possible trials,
+// "0" or "<= 3" for a count, ">= 99.9 %" for a share.
 func ParseTarget(name, expr string) (Target, error) {
 	i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
 	if i < 0 {
@@ -109,12 +117,21 @@ func ParseTarget(name, expr string) (Target, error) {
 	if m == nil {
 		return Target{}, bad
 	}
-	v, err := strconv.ParseFloat(m[2], 64)
+	v, err := strconv.ParseFloat(m[3], 64)
 	if err != nil || math.IsInf(v, 0) {
 		return Target{}, bad
 	}
-	op, suffix := m[1], m[3]
+	op, suffix := m[2], m[4]
 	t := Target{Name: name}
+	if m[1] != "" {
+		if t.Quantile, err = strconv.ParseFloat(m[1], 64); err != nil || t.Quantile <= 0 {
+			return Target{}, bad
+		}
+		t.Quantile /= 100
+		if !slices.Contains(byTrial, name) {
+			return Target{}, fmt.Errorf("objective %s: %q bounds a quantile over trials, which only %s can", name, expr, strings.Join(byTrial, ", "))
+		}
+	}
 	switch rows[i].unit {
 	case seconds:
 		scale, ok := timeUnits[suffix]
@@ -146,6 +163,8 @@ func ParseTarget(name, expr string) (Target, error) {
 func (t Target) String() string {
 	i := slices.IndexFunc(rows, func(r row) bool { return r.name == t.Name })
 	switch {
+	case i >= 0 && rows[i].unit == seconds && t.Max != nil && t.Quantile > 0:
+		return "p" + number(100*t.Quantile) + " < " + number(*t.Max) + " s"
 	case i >= 0 && rows[i].unit == seconds && t.Max != nil:
 		return "< " + number(*t.Max) + " s"
 	case t.Max != nil && *t.Max == 0:
@@ -179,6 +198,13 @@ type Config struct {
 	Valid Validity
 	// LinearizableTimeout bounds the check of all contested sessions of a trial.
 	LinearizableTimeout time.Duration // 0: 20 s
+	// Alpha bounds the probability that a quantile's objective is met although
+	// it does not hold, Beta that it is missed although it does. Intervals are
+	// for a confidence of 1 - Alpha.
+	Alpha, Beta float64 // 0: 5 %
+	// Sequential says that the trials were stopped when they had decided, so
+	// that only a test that is valid at every trial may judge them.
+	Sequential bool
 }
 
 // Steady is the steady-state hypothesis over windows of Window.
@@ -218,6 +244,8 @@ func (c Config) withDefaults(manifestDeadline time.Duration) Config {
 	deff(&c.Valid.MinAchieved, 0.95)
 	deff(&c.Valid.MaxUnsent, 0.01)
 	def(&c.LinearizableTimeout, 20*time.Second)
+	deff(&c.Alpha, 0.05)
+	deff(&c.Beta, 0.05)
 	return c
 }
 
@@ -234,8 +262,13 @@ func (c Config) validate() error {
 			return fmt.Errorf("objective %s has no least share", t.Name)
 		case rows[i].unit != share && t.Max == nil:
 			return fmt.Errorf("objective %s has no bound", t.Name)
+		case t.Quantile != 0 && (!slices.Contains(byTrial, t.Name) || t.Quantile < 0 || t.Quantile >= 1):
+			return fmt.Errorf("objective %s has no quantile %v", t.Name, t.Quantile)
 		}
 		seen[t.Name] = true
+	}
+	if !(c.Alpha >= 0 && c.Alpha < 0.5 && c.Beta >= 0 && c.Beta < 0.5) {
+		return fmt.Errorf("error rates of %v and %v are not below a half", c.Alpha, c.Beta)
 	}
 	return nil
 }

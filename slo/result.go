@@ -31,6 +31,7 @@ type Result struct {
 	Load        Load        `json:"load"`
 	Trials      []Trial     `json:"trials"`
 	Objectives  []Objective `json:"objectives"`
+	Statistics  *Statistics `json:"statistics,omitempty"` // not of less than two valid trials
 	// Problems are what made rows inconclusive: generator behind, fault unproved, ...
 	Problems []string  `json:"problems,omitempty"`
 	Timeline []Slice   `json:"timeline,omitempty"` // one-second slices over the run
@@ -65,8 +66,121 @@ type Latency struct {
 
 // Trial is one bring-up, load, fault and read-back.
 type Trial struct {
+	// Void says why nothing is concluded from the trial; its safety violations
+	// count all the same.
+	Void     []string      `json:"void,omitempty"`
 	Faults   []FaultRecord `json:"faults"`
 	Measures Measures      `json:"measures"`
+	// Where it hurt. What regions and partitions count adds up to the whole
+	// (Operations, and the counts of Measures).
+	Operations *Operations      `json:"operations,omitempty"` // null without a load
+	Sessions   *SessionSpread   `json:"session_availability,omitempty"`
+	Regions    []RegionShare    `json:"regions,omitempty"`    // in order of preference; only those that clients stood in
+	Partitions []PartitionShare `json:"partitions,omitempty"` // by number
+}
+
+// Operations are those of follower clients under load, by how they ended. All
+// but the good ones are bad.
+type Operations struct {
+	Intended int `json:"intended"`
+	Good     int `json:"good"` // ok within the deadline
+	Late     int `json:"late"` // ok after it
+	Failed   int `json:"failed"`
+	Unknown  int `json:"unknown"`
+	Unsent   int `json:"unsent"`
+}
+
+// SessionSpread is how the bad operations are spread over the sessions: a few
+// that saw many, or many that saw a few. It is about sessions that follower
+// clients used under load.
+type SessionSpread struct {
+	Sessions    int `json:"sessions"`
+	Windows     int `json:"windows"`      // minutes of a load in which a session was used, over all sessions
+	GoodWindows int `json:"good_windows"` // of them, without a bad operation
+	// ByBadWindows[n] sessions had n windows with a bad operation; the last
+	// entry also counts those with more.
+	ByBadWindows []int `json:"by_bad_windows"`
+	// Share of its operations that were good: the least of all sessions, and
+	// what 1 %, 10 % and 50 % of the sessions do not exceed.
+	Min float64 `json:"availability_min"`
+	P1  float64 `json:"availability_p1"`
+	P10 float64 `json:"availability_p10"`
+	P50 float64 `json:"availability_p50"`
+}
+
+// RegionShare is what clients in one region saw. A session belongs to the
+// region of its first operation.
+type RegionShare struct {
+	Region       string      `json:"region"`
+	Operations   Operations  `json:"operations"`
+	Availability *Value      `json:"availability"`
+	SliceAvail   *Value      `json:"availability_slices"`
+	Unavailable  *Value      `json:"unavailable_s"`
+	Latency      *Latency    `json:"latency_ms"` // of what was sent, from the intended start
+	Read         *Latency    `json:"latency_ms_read"`
+	Write        *Latency    `json:"latency_ms_write"`
+	Failover     *Outage     `json:"failover_s"` // of the change that cost most, without its partitions
+	Outages      []RegionOutage `json:"outages,omitempty"`
+	Fates        Fates       `json:"fates"`
+}
+
+// RegionOutage is what one change cost the clients of a region, over the
+// partitions that they lost. Durations are seconds, as in [Outage].
+type RegionOutage struct {
+	Fault     int     `json:"fault"` // number of the fault in its trial, from 1
+	Undo      bool    `json:"undo"`  // not the fault, but its undoing
+	Value     float64 `json:"value"` // of the partition that was out for longest
+	N         int     `json:"n"`     // partitions with an outage
+	FromAsked float64 `json:"from_asked"`
+	Censored  bool    `json:"censored"`
+}
+
+// PartitionShare is what clients saw of one shard or key range.
+type PartitionShare struct {
+	Partition int `json:"partition"`
+	// Count is 1, but for the last entry of a long list: it sums up that many
+	// partitions, of which Partition is the first.
+	Count        int            `json:"count"`
+	Operations   Operations     `json:"operations"`
+	Availability *Value         `json:"availability"`
+	Outages      []ChangeOutage `json:"outages,omitempty"` // by time
+	Fates        Fates          `json:"fates"`
+}
+
+// ChangeOutage is an outage and the change that answers for it. Instants are
+// seconds since the run's epoch.
+type ChangeOutage struct {
+	Fault    int     `json:"fault"` // number of the fault in its trial, from 1
+	Undo     bool    `json:"undo"`  // not the fault, but its undoing
+	Start    float64 `json:"start_s"`
+	End      float64 `json:"end_s"`
+	Censored bool    `json:"censored"`
+}
+
+// Fates are counts of Measures, of the sessions that belong to a region or a
+// partition.
+type Fates struct {
+	Sessions         int `json:"sessions"`
+	SessionsLost     int `json:"sessions_lost,omitempty"`
+	LostWrites       int `json:"lost_writes,omitempty"`
+	Regressed        int `json:"regressed_sessions,omitempty"`
+	Disrupted        int `json:"disrupted_sessions,omitempty"`
+	StaleReads       int `json:"stale_reads,omitempty"`
+	BackwardReads    int `json:"backward_reads,omitempty"`
+	PhantomReads     int `json:"phantom_reads,omitempty"`
+	CorruptReads     int `json:"corrupt_reads,omitempty"`
+	LateWrites       int `json:"late_writes,omitempty"`
+	ExpiryViolations int `json:"expiry_violations,omitempty"`
+	ExpiredEarly     int `json:"expired_early,omitempty"`
+	ExpiredLate      int `json:"expired_late,omitempty"`
+	Resurrected      int `json:"resurrected,omitempty"`
+	Recreated        int `json:"recreated_sessions,omitempty"`
+	Unread           int `json:"unread_sessions,omitempty"`
+	Histories        int `json:"linearizable_histories,omitempty"`
+	LinearizableOps  int `json:"linearizable_ops,omitempty"`
+	NotLinearizable  int `json:"linearizable_histories_no,omitempty"`
+	Undecided        int `json:"linearizable_histories_unknown,omitempty"`
+	MinorityAcks     int `json:"minority_acknowledged_writes,omitempty"`
 }
 
 // FaultRecord says when a fault was asked for, proved and undone (RFC 3339, "" where it was not).
@@ -89,10 +203,31 @@ type FaultRecord struct {
 	DetectedBy   string  `json:"detected_by,omitempty"` // the event, or the first bad operation
 	RTO          *Value  `json:"rto_s"`
 	RPO          *Value  `json:"rpo_s"`
+	Phases       *Phases `json:"phases_s,omitempty"` // null without an outage
 	// MinorityWrites are the writes that witnesses of a region that the fault
 	// cut off tried after it had lost its quorum (plus the lease), and those
 	// of them that were acknowledged.
 	MinorityWrites *Acknowledged `json:"minority_writes,omitempty"`
+}
+
+// Phases are what the time of a fault's outage went into, in seconds. Those that
+// are not null are in this order, none is negative, and they add up to
+// Outage.FromAsked. A phase is null where the event that ends it was not
+// reported; its time is then part of the next one.
+//
+// The rest of an outage that was not seen to end is in the first phase whose end
+// was not seen, and all phases after that one are null.
+type Phases struct {
+	// Detect is from asked to the event that TimeToDetect counts to.
+	Detect *float64 `json:"detect"`
+	// Elect is to the last election that a partition with an outage had before
+	// it was back.
+	Elect *float64 `json:"elect"`
+	// Route is to the promotion of a region; to the first good write on any of
+	// the partitions that were out, where no promotion is reported.
+	Route *float64 `json:"route"`
+	// Reconnect is to the first good write on the last partition.
+	Reconnect *float64 `json:"reconnect"`
 }
 
 // Acknowledged is how many of the attempts were acknowledged.
@@ -170,10 +305,16 @@ type Measures struct {
 	Phases map[string]float64 `json:"phases,omitempty"`
 }
 
+// wrongReads are strong reads that no correct system gives.
+func (m *Measures) wrongReads() int {
+	return m.StaleReads + m.BackwardReads + m.PhantomReads + m.CorruptReads
+}
+
 // Objective is one row of the verdict.
 type Objective struct {
 	Name     string  `json:"name"`
-	Target   string  `json:"target"` // "< 10 s"
+	Target   string  `json:"target"`             // "< 10 s"
+	Quantile float64 `json:"quantile,omitempty"` // of trials that the target bounds
 	Measured *Value  `json:"measured"`
 	Unit     string  `json:"unit"`
 	Verdict  Verdict `json:"verdict"`
@@ -200,10 +341,41 @@ type Mark struct {
 	Text   string  `json:"text"`
 }
 
-// Example is the operations of one session that break a promise, in order, as text.
+// Example is the operations behind a finding, in order, as data and as text.
 type Example struct {
-	Check   string   `json:"check"` // lost-write, stale-read, ...
-	Session uint64   `json:"session"`
-	Why     string   `json:"why"`
-	Ops     []string `json:"ops"`
+	Check     string `json:"check"`   // lost-write, stale-read, ...
+	Session   uint64 `json:"session"` // 0 where Scope is partition
+	Scope     string `json:"scope"`   // what the operations have in common: session or partition
+	Trial     int    `json:"trial"`   // from 1
+	Partition int    `json:"partition"`
+	Why       string `json:"why"`
+	// Ops are the operations as text, those that show it with "> " in front.
+	Ops        []string    `json:"ops"`
+	Operations []ExampleOp `json:"operations,omitempty"`
+	Left       int         `json:"left,omitempty"` // operations after the last one shown
+}
+
+// ExampleOp is one operation of an example. Instants are seconds since the
+// run's epoch; what is not known is left out.
+type ExampleOp struct {
+	// Skipped is how many operations between the one before and this one are not shown.
+	Skipped  int     `json:"skipped,omitempty"`
+	Marked   bool    `json:"marked"` // it shows what is wrong
+	Intended float64 `json:"intended_s"`
+	Start    float64 `json:"start_s"`
+	End      float64 `json:"end_s"`
+	Session  uint64  `json:"session"`
+	Client   int     `json:"client"`
+	Region   string  `json:"region,omitempty"` // of the client
+	Node     string  `json:"node,omitempty"`   // that answered, or was asked last
+	Class    string  `json:"class"`            // follower, witness, contested, audit
+	Kind     string  `json:"kind"`             // create, read, update, touch, close, read-back
+	Outcome  string  `json:"outcome"`          // ok, failed, unknown, unsent
+	Cause    string  `json:"cause,omitempty"`  // why it is not ok
+	// Seq is the state written, or found where an ok operation observes.
+	Seq    int    `json:"seq,omitempty"`
+	Writer int    `json:"writer,omitempty"` // of the state, in a session with several writers
+	Found  string `json:"found,omitempty"`  // instead of a state: absent, exists, corrupt
+	Bad    bool   `json:"bad"`              // not ok within the deadline
+	Label  string `json:"label"`            // kind and state in a few characters, as "u9", for a picture
 }

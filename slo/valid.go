@@ -14,6 +14,7 @@ import (
 type problem struct {
 	text   string
 	spoils []group
+	void   bool // it says nothing of how the system takes a fault: the trial may be left out
 }
 
 var (
@@ -52,11 +53,9 @@ func prefixed(prefix, s string) string {
 }
 
 func (t *trial) problem(spoils []group, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if t.manifest.Trials > 1 {
-		text = fmt.Sprintf("trial %d: %s", t.n, text)
-	}
-	t.problems = append(t.problems, problem{text, spoils})
+	p := problem{text: t.labelled(fmt.Sprintf(format, args...)), spoils: spoils}
+	p.void = !slices.Contains(spoils, safety)
+	t.problems = append(t.problems, p)
 }
 
 // checkValid looks for what makes a trial say nothing.
@@ -86,6 +85,9 @@ func (t *trial) checkValid() {
 			t.problem(spoilsTiming, "the steady state did not hold before the fault: %s", why)
 		}
 	}
+	if t.void != "" {
+		t.problem(spoilsTiming, "%s", t.void)
+	}
 	for _, f := range t.faults {
 		switch {
 		case f.unproved != "":
@@ -96,8 +98,69 @@ func (t *trial) checkValid() {
 	}
 }
 
+// maxVoidShare of the trials may be void without taking the verdict away, of at
+// least minTolerant trials.
+const (
+	maxVoidShare = 0.2
+	minTolerant  = 5
+)
+
+// judged are the trials that measures are taken from: those without a problem,
+// if there are enough of them, else all, so that every problem counts. What makes
+// a trial void (an unsteady system before the fault, a fault that did not take
+// hold, a generator that fell behind) is no outcome of the fault. A record that
+// contradicts itself is no matter of one trial.
+func (a *analysis) judged() []*trial {
+	var ok []*trial
+	for _, t := range a.trials {
+		if len(t.problems) == 0 {
+			ok = append(ok, t)
+		}
+		if slices.ContainsFunc(t.problems, func(p problem) bool { return !p.void }) {
+			return a.trials
+		}
+	}
+	void := len(a.trials) - len(ok)
+	if len(a.trials) < minTolerant || float64(void) > maxVoidShare*float64(len(a.trials)) {
+		return a.trials
+	}
+	return ok
+}
+
 // needs lists, for a row, what a trial did not give; nil if it gave all.
 func (t *trial) needs(name string) []string {
+	lacks := t.lacksFor(name)
+	if why := t.censoring(name); why != "" {
+		lacks = append(lacks, t.labelled(why))
+	}
+	return lacks
+}
+
+// censoring says why a duration of the trial is only known at least; "" if it isn't.
+func (t *trial) censoring(name string) string {
+	switch name {
+	case Failover:
+		if slices.ContainsFunc(t.outages.all, func(o Outage) bool { return o.Censored }) {
+			return fmt.Sprintf("an outage was not seen to end for %v before the load stopped: its length is a lower bound", t.cfg.Hold)
+		}
+	case RTO:
+		if slices.ContainsFunc(t.faults, func(f *fault) bool { return f.recovered == nil }) {
+			return "the steady state was not back when the load stopped"
+		}
+	}
+	return ""
+}
+
+// labelled is a text about the trial, which it names if there are several.
+func (t *trial) labelled(text string) string {
+	if t.manifest.Several() {
+		return fmt.Sprintf("trial %d: %s", t.n, text)
+	}
+	return text
+}
+
+// lacksFor is needs but for a duration that was not seen to end.
+func (t *trial) lacksFor(name string) []string {
 	var lacks []string
 	lack := func(yes bool, format string, args ...any) {
 		if yes {
@@ -113,8 +176,6 @@ func (t *trial) needs(name string) []string {
 		for i, f := range t.faults {
 			lack(f.failover == nil, "there was no load after fault %d was asked", i+1)
 		}
-		lack(slices.ContainsFunc(t.outages.all, func(o Outage) bool { return o.Censored }),
-			"an outage was not seen to end for %v before the load stopped: its length is a lower bound", t.cfg.Hold)
 	case SessionLoss, LostWrites, Regressed, RPO:
 		lack(s.sessions == 0, "no session was acknowledged as created")
 		lack(s.readBack == 0, "no session was read back")
@@ -135,9 +196,6 @@ func (t *trial) needs(name string) []string {
 		lack(!tried, "no witness tried a write in a region that was proved to be cut off for longer than %v", minorityLease)
 	case RTO:
 		lack(noFault, "no fault was injected")
-		for _, f := range t.faults {
-			lack(f.recovered == nil, "the steady state was not back when the load stopped")
-		}
 	case MTTD:
 		lack(noFault, "no fault was injected")
 		for _, f := range t.faults {
@@ -154,10 +212,8 @@ func (t *trial) needs(name string) []string {
 	case Capacity:
 		lack(t.m.Capacity == nil, "there was no load before the fault, or no target rate")
 	}
-	if t.manifest.Trials > 1 {
-		for i := range lacks {
-			lacks[i] = fmt.Sprintf("trial %d: %s", t.n, lacks[i])
-		}
+	for i := range lacks {
+		lacks[i] = t.labelled(lacks[i])
 	}
 	return lacks
 }

@@ -9,16 +9,24 @@ import (
 
 // judge makes the table of objectives and the verdict.
 func (a *analysis) judge() {
-	for _, t := range a.trials {
-		a.problems = append(a.problems, t.problems...)
-	}
 	for _, p := range a.problems {
 		a.result.Problems = append(a.result.Problems, p.text)
+	}
+	judged := a.judged()
+	for i, t := range a.trials {
+		for _, p := range t.problems {
+			a.result.Problems = append(a.result.Problems, p.text)
+			a.result.Trials[i].Void = append(a.result.Trials[i].Void, p.text)
+			if slices.Contains(judged, t) {
+				a.problems = append(a.problems, p)
+			}
+		}
 	}
 	for _, r := range rows {
 		a.result.Objectives = append(a.result.Objectives, a.judgeRow(r))
 	}
 	a.result.Verdict = a.verdict()
+	a.result.Statistics = a.statistics()
 }
 
 func (a *analysis) verdict() Verdict {
@@ -55,10 +63,9 @@ func (a *analysis) judgeRow(r row) Objective {
 		return o
 	}
 	target := a.cfg.Objectives[i]
-	o.Target = target.String()
-
+	o.Target, o.Quantile = target.String(), target.Quantile
 	var lacks []string
-	for _, t := range a.trials {
+	for _, t := range a.judged() {
 		lacks = append(lacks, t.needs(r.name)...)
 	}
 	if len(a.trials) == 0 {
@@ -67,6 +74,16 @@ func (a *analysis) judgeRow(r row) Objective {
 	lacks = append(lacks, a.tooFew(target)...)
 
 	missed := a.misses(target, r, m)
+	if target.Quantile > 0 {
+		var v Verdict
+		v, o.Evidence = a.quantileVerdict(target, r)
+		lacks = nil // of single trials: they were left out
+		if missed = v == Missed; v == Inconclusive {
+			lacks, m.evidence = []string{o.Evidence}, ""
+		} else {
+			m.evidence = o.Evidence
+		}
+	}
 	var spoilt, doubts []string
 	for _, p := range a.problems {
 		doubts = append(doubts, p.text)
@@ -125,7 +142,7 @@ func (a *analysis) tooFew(target Target) []string {
 		return nil
 	}
 	var n uint64
-	for _, t := range a.trials {
+	for _, t := range a.judged() {
 		n += t.service.intended
 	}
 	if need := math.Ceil(1/(1-*target.Min) - 1e-6); n > 0 && float64(n) < need {
@@ -154,7 +171,7 @@ func (a *analysis) read(name string) reading {
 		})
 	case StaleReads:
 		return a.counted(func(t *trial) int {
-			return t.m.StaleReads + t.m.BackwardReads + t.m.PhantomReads + t.m.CorruptReads
+			return t.m.wrongReads()
 		}, func(t *trial) string {
 			return fmt.Sprintf("strong reads: %d; stale %d, backward %d, phantom %d, corrupt %d; unknown writes that took effect late, which is legal: %d",
 				t.safety.observed, t.m.StaleReads, t.m.BackwardReads, t.m.PhantomReads, t.m.CorruptReads, t.m.LateWrites)
@@ -181,7 +198,7 @@ func (a *analysis) read(name string) reading {
 		})
 	case RPO:
 		var m reading
-		for _, t := range a.trials {
+		for _, t := range a.trials { // lost is lost
 			if v := t.m.RPO; v != nil && (m.value == nil || v.Value > m.value.Value) {
 				m.value = v
 				m.evidence = fmt.Sprintf("acknowledged writes lost: %d", t.m.LostWrites)
@@ -206,7 +223,7 @@ func (a *analysis) read(name string) reading {
 		}, func(f *fault) string { return "from detection to the steady state" })
 	case Availability:
 		var good, all uint64
-		for _, t := range a.trials {
+		for _, t := range a.judged() {
 			good += t.service.good
 			all += t.service.intended
 		}
@@ -216,7 +233,7 @@ func (a *analysis) read(name string) reading {
 		return reading{value: value(float64(good) / float64(all)), evidence: fmt.Sprintf("%d of %d operations good", good, all)}
 	case Capacity:
 		var m reading
-		for _, t := range a.trials {
+		for _, t := range a.judged() {
 			if v := t.m.Capacity; v != nil && (m.value == nil || v.Value < m.value.Value) {
 				m.value = v
 				m.evidence = fmt.Sprintf("%.0f of %.0f operations a second served in time before the fault", v.Value*t.manifest.TargetRPS, t.manifest.TargetRPS)
@@ -254,13 +271,16 @@ func (a *analysis) counted(of func(*trial) int, evidence func(*trial) string) re
 	if len(es) > most {
 		es = append(es[:most], "...")
 	}
+	if n == 0 && len(a.judged()) > 1 {
+		es = append(es, a.cleanText(len(a.judged())))
+	}
 	return reading{value: value(float64(n)), evidence: strings.Join(es, "; ")}
 }
 
 func (a *analysis) readFailover() reading {
 	var worst *Outage
 	var of *trial
-	for _, t := range a.trials {
+	for _, t := range a.judged() {
 		if o := t.m.Failover; o != nil && (worst == nil || o.Value > worst.Value || o.Value == worst.Value && o.Censored && !worst.Censored) {
 			worst, of = o, t
 		}
@@ -282,7 +302,7 @@ func (a *analysis) readFailover() reading {
 
 func (a *analysis) readRTO() reading {
 	var m reading
-	for _, t := range a.trials {
+	for _, t := range a.judged() {
 		for _, f := range t.faults {
 			if f.recovered == nil {
 				m.bound = max(m.bound, sec(f.recoveredBy-f.asked))
@@ -307,7 +327,7 @@ func (a *analysis) readRTO() reading {
 // mean is over all faults of all trials.
 func (a *analysis) mean(of func(*fault) (float64, bool), evidence func(*fault) string) reading {
 	sum, n, e := 0.0, 0, ""
-	for _, t := range a.trials {
+	for _, t := range a.judged() {
 		for _, f := range t.faults {
 			if v, ok := of(f); ok {
 				sum += v

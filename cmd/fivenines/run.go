@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,12 +23,14 @@ func init() { commands = append(commands, runCommand) }
 // runFlags are the flags of run.
 type runFlags struct {
 	backend, mutant, out string
+	rules                string           // file
+	judged               *scenarios.Rules // by these
 	over                 scenarios.Overrides
 	quiet, plain         bool
 }
 
 func runCommand() *cobra.Command {
-	var f runFlags
+	f := runFlags{judged: scenarios.DefaultRules()}
 	cmd := &cobra.Command{
 		Use:   "run NAME|FILE...",
 		Short: "Run scenarios and judge what the clients saw",
@@ -54,6 +57,9 @@ session back, and judges the record. Exit status: 0 every declared objective met
 	fl.DurationVar(&f.over.Before, "before", 0, "load before the fault (default the scenario's)")
 	fl.DurationVar(&f.over.After, "after", 0, "load after the fault (default the scenario's)")
 	fl.IntVar(&f.over.Trials, "trials", 0, "how often everything is repeated (default the scenario's)")
+	fl.IntVar(&f.over.MaxTrials, "max-trials", 0, "go on after --trials until each objective on a quantile is decided, up to so many")
+	fl.StringToStringVar(&f.over.Objectives, "objective", nil, "an objective in place of the scenario's: NAME=BOUND, such as failover='p90 < 5 s'")
+	fl.StringVar(&f.rules, "objectives", "", "a file in place of the embedded objectives.yaml: deadline, hold, bounds of validity, error rates, defaults")
 	fl.Int64Var(&f.over.Seed, "seed", 0, "what all random choices come from (default a random one, which is printed)")
 	fl.StringVar(&f.out, "out", "", "the run's folder, new or empty (default runs/TIME-SCENARIO)")
 	fl.StringVar(&f.mutant, "mutant", "", "start the target broken on purpose; the verdict must be missed")
@@ -68,6 +74,13 @@ session back, and judges the record. Exit status: 0 every declared objective met
 func (f *runFlags) runAll(cmd *cobra.Command, names []string) error {
 	if err := f.check(cmd); err != nil {
 		return err
+	}
+	if f.rules != "" {
+		r, err := scenarios.LoadRules(f.rules)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		f.judged = r
 	}
 	var specs []*scenarios.Spec
 	for _, name := range names { // all files are good before the first one runs
@@ -102,7 +115,7 @@ func (f *runFlags) runAll(cmd *cobra.Command, names []string) error {
 
 // check refuses flags that no scenario can be right with.
 func (f *runFlags) check(cmd *cobra.Command) error {
-	for _, name := range []string{"rps", "sessions", "duration", "before", "after", "trials", "seed"} {
+	for _, name := range []string{"rps", "sessions", "duration", "before", "after", "trials", "max-trials", "seed"} {
 		fl := cmd.Flags().Lookup(name)
 		if v := fl.Value.String(); fl.Changed && (strings.HasPrefix(v, "-") || v == "0" || v == "0s") {
 			return usageError("--%s must be more than 0, not %s", name, v)
@@ -152,7 +165,7 @@ func (f *runFlags) runOne(cmd *cobra.Command, name string, spec *scenarios.Spec,
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if err := run.Validate(name); err != nil {
+	if err := run.ValidateBy(name, f.judged); err != nil {
 		return &exitError{exitUsage, err}
 	}
 	backend, err := backendNamed(f.backend)
@@ -180,7 +193,7 @@ func (f *runFlags) runOne(cmd *cobra.Command, name string, spec *scenarios.Spec,
 	progress, done := newProgress(w, f.quiet, f.plain)
 	res, err := scenarios.Run(cmd.Context(), run, scenarios.Options{
 		Backend: backend, Target: target, Out: out, Progress: progress,
-		Mutant: f.mutant, Version: version(), Command: again,
+		Mutant: f.mutant, Version: version(), Command: again, Rules: f.judged,
 	})
 	done()
 	if res != nil {
@@ -235,10 +248,13 @@ func shout(w interface{ Write([]byte) (int, error) }, mutant string) {
 // again is the command that runs the same once more.
 func (f *runFlags) again(cmd *cobra.Command, name string, run *scenarios.Spec) string {
 	parts := []string{"fivenines", "run", name}
-	for _, flag := range []string{"backend", "target", "rps", "sessions", "duration", "before", "after", "trials", "mutant"} {
+	for _, flag := range []string{"backend", "target", "rps", "sessions", "duration", "before", "after", "trials", "max-trials", "objectives", "mutant"} {
 		if fl := cmd.Flags().Lookup(flag); fl.Changed {
 			parts = append(parts, "--"+flag, fl.Value.String())
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.over.Objectives)) {
+		parts = append(parts, "--objective", name+"="+f.over.Objectives[name])
 	}
 	parts = append(parts, "--seed", strconv.FormatInt(run.Seed, 10))
 	for i, p := range parts {

@@ -134,6 +134,7 @@ const (
 	// Harness.
 	RunStarted    = "run-started"
 	TrialStarted  = "trial-started"
+	TrialVoid     = "trial-void" // Detail: why no fault was injected
 	LoadStarted   = "load-started"
 	LoadStopped   = "load-stopped"
 	FaultAsked    = "fault-asked"     // Subject: the fault as text; Parts: what it takes away
