@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -316,6 +317,38 @@ func (a *analysis) quantileVerdict(target Target, r row) (Verdict, string) {
 		return Inconclusive, fmt.Sprintf("%s needs %d trials without a miss: %s", target, stats.TrialsFor(target.Quantile, 1-a.cfg.Alpha), e)
 	}
 	return Inconclusive, "the trials don't decide: " + e
+}
+
+// quantileValue is the target's quantile over the trials, with its upper bound
+// where there are enough of them, or its lower one where it is not seen to end.
+func (a *analysis) quantileValue(target Target, r row) *Value {
+	var vs []Trialed
+	for _, t := range a.judged() {
+		if v, ok := t.valueOf(r.name); ok {
+			vs = append(vs, v)
+		}
+	}
+	if len(vs) == 0 {
+		return nil
+	}
+	slices.SortFunc(vs, func(x, y Trialed) int { return cmp.Compare(x.Value, y.Value) })
+	sorted := make([]float64, len(vs))
+	firstOpen := math.Inf(1)
+	for i, v := range vs {
+		sorted[i] = v.Value
+		if v.Censored {
+			firstOpen = min(firstOpen, v.Value)
+		}
+	}
+	q := value(round(nearestRank(sorted, target.Quantile)))
+	if q.Value >= firstOpen {
+		q.Lower = ptr(q.Value)
+		return q
+	}
+	if up, ok := stats.QuantileUpper(sorted, target.Quantile, 1-a.cfg.Alpha); ok && up < firstOpen && !a.cfg.Sequential {
+		q.Upper = ptr(round(up))
+	}
+	return q
 }
 
 // shareText says in words what the misses tell of all possible trials.

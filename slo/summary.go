@@ -91,6 +91,10 @@ func (a *analysis) broken(v Verdict) []string {
 		}
 		m := o.Measured.Value
 		n := number(m)
+		if o.Quantile > 0 {
+			out = append(out, fmt.Sprintf("%s breaks %s (%s)", o.Name, o.Target, o.Evidence))
+			continue
+		}
 		switch o.Name {
 		case Failover:
 			atLeast := slices.ContainsFunc(a.trials, func(t *trial) bool { return t.m.Failover != nil && t.m.Failover.Censored })

@@ -77,6 +77,8 @@ func (a *analysis) judgeRow(r row) Objective {
 	if target.Quantile > 0 {
 		var v Verdict
 		v, o.Evidence = a.quantileVerdict(target, r)
+		o.Measured = a.quantileValue(target, r)
+		m.value = o.Measured
 		lacks = nil // of single trials: they were left out
 		if missed = v == Missed; v == Inconclusive {
 			lacks, m.evidence = []string{o.Evidence}, ""
