@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ type fakeSystem struct {
 	dies       string        // this node ends by itself, dieAfter it is up
 	dieAfter   time.Duration
 	lastWords  string // of the one that dies, reported by the backend; empty: it does not report it
+	unwell     int    // in this start of it, reads are refused
+	starts     atomic.Int32
 	upErr      error
 	healErr    error
 }
@@ -86,6 +89,7 @@ func (s *fakeSystem) Up(ctx context.Context, topo *fixtures.Topology, target fix
 		ports: map[string]net.Listener{}, sessions: map[string]*fakeSession{},
 		changed: make(chan struct{}), serving: true, well: make([]bool, len(topo.Regions)), conns: map[net.Conn]bool{},
 	}
+	d.refuses = int(s.starts.Add(1)) == s.unwell
 	if opt.Mutant == "forgetful" {
 		d.loseEvery = 10
 	}
@@ -133,6 +137,7 @@ type fakeSession struct {
 type fakeDeployment struct {
 	*fakeSystem
 	loseEvery int // the system's, or the mutant's
+	refuses   bool
 	topo      *fixtures.Topology
 	target    fixtures.Target
 	opt       fixtures.UpOptions
@@ -462,6 +467,9 @@ func (d *fakeDeployment) answer(region int, args []string) string {
 		return "-ERR wrong number of arguments\r\n"
 	}
 	key := args[1]
+	if d.refuses && strings.EqualFold(args[0], "GET") {
+		return "-ERR not well\r\n"
+	}
 	s := d.sessions[key]
 	if s != nil && time.Now().After(s.ends) {
 		delete(d.sessions, key)
