@@ -109,6 +109,7 @@ func (a *analysis) trial(n int) error {
 
 	t.measureLoad(&a.totals)
 	t.measureAvailability()
+	t.breakDown()
 	t.measureFailover()
 	t.measureDetection()
 	t.measureRecovery()
@@ -152,6 +153,7 @@ type trial struct {
 	load      before
 	service   availability
 	contested contested
+	places    breakdown
 }
 
 // span is from and to, since the run's epoch.
@@ -221,7 +223,13 @@ func (t *trial) findLoads() {
 
 // result is the trial as result.json has it.
 func (t *trial) result(epoch time.Time) Trial {
-	out := Trial{Faults: []FaultRecord{}, Measures: t.m}
+	out := Trial{
+		Faults: []FaultRecord{}, Measures: t.m,
+		Sessions: t.places.spread.result(), Regions: t.regionShares(), Partitions: t.partitionShares(),
+	}
+	if all := t.places.all; all.Intended > 0 {
+		out.Operations = &all
+	}
 	for _, f := range t.faults {
 		out.Faults = append(out.Faults, f.record(epoch))
 	}

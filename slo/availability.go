@@ -17,26 +17,66 @@ type availability struct {
 	intended, good uint64
 }
 
-// measureAvailability counts good operations and good one-second slices. The
-// slices of a load phase begin with it.
-func (t *trial) measureAvailability() {
-	type slice struct{ intended, bad int }
-	slices := make([][]slice, len(t.loads))
+// slots are the one-second slices of the load phases, which begin with them.
+type slots [][]slot
+
+type slot struct{ intended, bad int }
+
+func (t *trial) newSlots() slots {
+	s := make(slots, len(t.loads))
 	for i, l := range t.loads {
-		slices[i] = make([]slice, l.len()/time.Second+1)
+		s[i] = make([]slot, l.len()/time.Second+1)
 	}
+	return s
+}
+
+// add counts an operation that was intended that long after its load began.
+func (s slots) add(load int, since time.Duration, bad bool) {
+	c := &s[load][since/time.Second]
+	c.intended++
+	if bad {
+		c.bad++
+	}
+}
+
+// measures are the share of the used slices that were up, and how long the
+// others were; nil if none was used.
+func (s slots) measures(loads []span) (avail, unavailable *Value) {
+	var up, all int
+	var down time.Duration
+	for i, cs := range s {
+		for j, c := range cs {
+			if c.intended == 0 {
+				continue
+			}
+			all++
+			if float64(c.bad) <= downShare*float64(c.intended) {
+				up++
+				continue
+			}
+			// The last slice is as long as there was load.
+			down += min(time.Second, max(0, loads[i].len()-time.Duration(j)*time.Second))
+		}
+	}
+	if all == 0 {
+		return nil, nil
+	}
+	return value(float64(up) / float64(all)), value(sec(down))
+}
+
+// measureAvailability counts good operations and good one-second slices.
+func (t *trial) measureAvailability() {
+	s := t.newSlots()
 	a := &t.service
 	t.ops.each(func(o *history.Op) {
 		load := t.loadOf(o)
 		if o.Class != history.Follower || load < 0 {
 			return
 		}
-		s := &slices[load][(o.Intended-t.loads[load].from)/time.Second]
+		bad := t.bad(o)
+		s.add(load, o.Intended-t.loads[load].from, bad)
 		a.intended++
-		s.intended++
-		if t.bad(o) {
-			s.bad++
-		} else {
+		if !bad {
 			a.good++
 		}
 	})
@@ -44,24 +84,7 @@ func (t *trial) measureAvailability() {
 		return
 	}
 	t.m.Availability = value(float64(a.good) / float64(a.intended))
-	var up, all int
-	var down time.Duration
-	for i, ss := range slices {
-		for j, s := range ss {
-			if s.intended == 0 {
-				continue
-			}
-			all++
-			if float64(s.bad) <= downShare*float64(s.intended) {
-				up++
-				continue
-			}
-			// The last slice is as long as there was load.
-			down += min(time.Second, max(0, t.loads[i].len()-time.Duration(j)*time.Second))
-		}
-	}
-	t.m.SliceAvail = value(float64(up) / float64(all))
-	t.m.Unavailable = value(sec(down))
+	t.m.SliceAvail, t.m.Unavailable = s.measures(t.loads)
 }
 
 // sessionWindows counts the windows in which a session was used, and those in
@@ -88,11 +111,14 @@ func (t *trial) sessionWindows(ops []history.Op, scratch []window) (good, all in
 			w = len(scratch)
 			scratch = append(scratch, at)
 		}
-		scratch[w].bad = scratch[w].bad || t.bad(o)
+		scratch[w].ops++
+		if t.bad(o) {
+			scratch[w].bad++
+		}
 	}
 	for _, w := range scratch {
 		all++
-		if !w.bad {
+		if w.bad == 0 {
 			good++
 		}
 	}
@@ -100,6 +126,6 @@ func (t *trial) sessionWindows(ops []history.Op, scratch []window) (good, all in
 }
 
 type window struct {
-	load, n int
-	bad     bool
+	load, n  int
+	ops, bad int
 }

@@ -23,6 +23,7 @@ type fault struct {
 	evidence   string
 
 	failover, undo *Outage
+	phases         *Phases
 	detected       *time.Duration // instant
 	detectedBy     string
 	recovered      *time.Duration // instant of the steady state; nil: not in the load
@@ -37,7 +38,7 @@ func (f *fault) record(epoch time.Time) FaultRecord {
 		Asked:    stamp(epoch, &f.asked),
 		Proved:   stamp(epoch, f.proved),
 		Undone:   stamp(epoch, f.undone),
-		Failover: f.failover, Undo: f.undo,
+		Failover: f.failover, Undo: f.undo, Phases: f.phases,
 		DetectedBy: f.detectedBy, RPO: f.rpo, MinorityWrites: f.minority,
 	}
 	if f.proved != nil {

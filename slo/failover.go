@@ -15,15 +15,35 @@ import (
 const inFlight = 5 * time.Second
 
 // shot is an operation by its intended start and its end.
-type shot struct{ intended, end time.Duration }
+type shot struct {
+	intended, end time.Duration
+	region        uint8 // of its client
+}
+
+// cadence is how often something was used.
+type cadence struct {
+	ops         int
+	first, last time.Duration // intended
+}
+
+func (c *cadence) add(at time.Duration) {
+	if c.ops == 0 || at < c.first {
+		c.first = at
+	}
+	c.last = max(c.last, at)
+	c.ops++
+}
+
+// cadences are by region, and in it by load phase and partition; nil where no
+// client stood.
+type cadences [256][]cadence
 
 // track is what outages of one partition in one load phase are found from.
 type track struct {
-	bad         []shot // by intended start
-	good        []shot // good writes, by end
-	ops         int
-	first, last time.Duration // intended
-	tail        time.Duration // last operation intended after the first fault was asked
+	cadence
+	bad  []shot        // by intended start
+	good []shot        // good writes, by end
+	tail time.Duration // last operation intended after the first fault was asked
 }
 
 // outages of a trial, and what they were found from.
@@ -36,42 +56,23 @@ type outages struct {
 // measureFailover finds, per change (fault or undoing) and partition, how long
 // no write could be relied on.
 func (t *trial) measureFailover() {
-	tracks := t.tracks()
-	parts := len(tracks[0])
-	t.outages.spans = make([][]span, parts)
-	prevEnd := make([]time.Duration, parts) // of the last outage of each partition
-	for i := range prevEnd {
-		prevEnd[i] = -1
-	}
-	for n, c := range t.instants {
-		load := t.loadAfter(c.at)
-		if load < 0 {
+	tracks, ticks := t.tracks()
+	t.outages.spans = make([][]span, len(tracks[0]))
+	byChange := t.outagesOf(tracks, func(f *fault, p int, o outage) {
+		t.outages.spans[p] = append(t.outages.spans[p], span{o.start, o.end}, span{f.asked, t.over(f)})
+	})
+	for n, o := range byChange {
+		if o == nil {
 			continue
 		}
-		until := time.Duration(math.MaxInt64)
-		if n+1 < len(t.instants) {
-			until = t.instants[n+1].at
-		}
-		f := t.faults[c.fault]
-		out := &Outage{}
-		for p := range parts {
-			tr := &tracks[load][p]
-			o, ok := t.outage(tr, t.loads[load], c.at, until, prevEnd[p])
-			if !ok {
-				continue
-			}
-			prevEnd[p] = o.end
-			t.addOutage(out, p, o, tr, c.at)
-			t.outages.spans[p] = append(t.outages.spans[p], span{o.start, o.end}, span{f.asked, t.over(f)})
-		}
-		t.closeOutage(out)
-		if c.undo {
-			f.undo = out
+		if f := t.faults[t.instants[n].fault]; t.instants[n].undo {
+			f.undo = o
 		} else {
-			f.failover = out
+			f.failover = o
 		}
-		t.outages.all = append(t.outages.all, *out)
+		t.outages.all = append(t.outages.all, *o)
 	}
+	t.splitByRegion(tracks, ticks)
 	for p := range t.outages.spans {
 		t.outages.spans[p] = merge(t.outages.spans[p])
 	}
@@ -84,20 +85,56 @@ func (t *trial) measureFailover() {
 			}
 		}
 	}
-	for i := range t.outages.all {
-		o := &t.outages.all[i]
-		if t.m.Failover == nil || o.Value > t.m.Failover.Value || o.Value == t.m.Failover.Value && o.Censored && !t.m.Failover.Censored {
-			t.m.Failover = o
-		}
-	}
+	t.m.Failover = worstOutage(byChange)
 	t.m.Phases = t.outagePhases()
+	for _, f := range t.faults {
+		f.phases = t.phasesOf(f)
+	}
+}
+
+// outagesOf finds the outage of each change, fault or undoing, over the
+// partitions of the tracks; nil where no load followed it. seen is told of each
+// partition's.
+func (t *trial) outagesOf(tracks [][]track, seen func(f *fault, partition int, o outage)) []*Outage {
+	parts := len(tracks[0])
+	prevEnd := make([]time.Duration, parts) // of the last outage of each partition
+	for i := range prevEnd {
+		prevEnd[i] = -1
+	}
+	all := make([]*Outage, len(t.instants))
+	for n, c := range t.instants {
+		load := t.loadAfter(c.at)
+		if load < 0 {
+			continue
+		}
+		until := time.Duration(math.MaxInt64)
+		if n+1 < len(t.instants) {
+			until = t.instants[n+1].at
+		}
+		out := &Outage{}
+		for p := range parts {
+			tr := &tracks[load][p]
+			o, ok := t.outage(tr, t.loads[load], c.at, until, prevEnd[p])
+			if !ok {
+				continue
+			}
+			prevEnd[p] = o.end
+			t.addOutage(out, p, o, tr, c.at)
+			if seen != nil {
+				seen(t.faults[c.fault], p, o)
+			}
+		}
+		t.closeOutage(out)
+		all[n] = out
+	}
+	return all
 }
 
 // tracks sorts the follower operations by load phase and partition.
-func (t *trial) tracks() [][]track {
-	parts := max(1, t.manifest.Partitions)
-	t.ops.each(func(o *history.Op) { parts = max(parts, int(o.Partition)+1) })
+func (t *trial) tracks() ([][]track, *cadences) {
+	parts := t.partitions()
 	out := make([][]track, max(1, len(t.loads)))
+	ticks := &cadences{}
 	for i := range out {
 		out[i] = make([]track, parts)
 	}
@@ -108,11 +145,11 @@ func (t *trial) tracks() [][]track {
 			return
 		}
 		tr := &out[load][o.Partition]
-		if tr.ops == 0 || o.Intended < tr.first {
-			tr.first = o.Intended
+		tr.add(o.Intended)
+		if ticks[o.Region] == nil {
+			ticks[o.Region] = make([]cadence, len(out)*parts)
 		}
-		tr.last = max(tr.last, o.Intended)
-		tr.ops++
+		ticks[o.Region][load*parts+int(o.Partition)].add(o.Intended)
 		if !any {
 			return
 		}
@@ -122,9 +159,9 @@ func (t *trial) tracks() [][]track {
 		switch {
 		case o.End < asked:
 		case t.bad(o):
-			tr.bad = append(tr.bad, shot{o.Intended, o.End})
+			tr.bad = append(tr.bad, shot{o.Intended, o.End, o.Region})
 		case o.Kind.IsWrite():
-			tr.good = append(tr.good, shot{o.Intended, o.End})
+			tr.good = append(tr.good, shot{o.Intended, o.End, o.Region})
 		}
 	})
 	for _, ts := range out {
@@ -137,7 +174,7 @@ func (t *trial) tracks() [][]track {
 			})
 		}
 	}
-	return out
+	return out, ticks
 }
 
 // loadAfter is the load phase in which a change is felt: the one that it falls

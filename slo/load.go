@@ -39,6 +39,17 @@ func (l *latencies) add(d time.Duration) {
 	tally(l.h, d)
 }
 
+func (l *latencies) join(o *latencies) {
+	if o.h == nil {
+		return
+	}
+	if l.h == nil {
+		l.h = newHistogram()
+	}
+	l.h.Merge(o.h)
+	l.max = max(l.max, o.max)
+}
+
 func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, int64(time.Hour/time.Microsecond), 3)
 }

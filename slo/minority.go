@@ -30,6 +30,9 @@ func (t *trial) measureMinority() {
 			// says about the session is judged as a read.
 			if o.Outcome == history.OK && !o.Absent && !o.Exists {
 				f.minority.Acknowledged++
+				for _, at := range t.places.fates.at(place{o.Region, o.Partition}) {
+					at.minority++
+				}
 				t.safety.violations = appendCapped(t.safety.violations, violation{
 					check: MinorityAckWrite, session: o.Session, op: *o,
 					why: "acknowledged in " + f.isolated + ", which was cut off from its peers at " + atText(*f.proved),

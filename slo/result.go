@@ -111,17 +111,17 @@ type SessionSpread struct {
 // RegionShare is what clients in one region saw. A session belongs to the
 // region of its first operation.
 type RegionShare struct {
-	Region       string      `json:"region"`
-	Operations   Operations  `json:"operations"`
-	Availability *Value      `json:"availability"`
-	SliceAvail   *Value      `json:"availability_slices"`
-	Unavailable  *Value      `json:"unavailable_s"`
-	Latency      *Latency    `json:"latency_ms"` // of what was sent, from the intended start
-	Read         *Latency    `json:"latency_ms_read"`
-	Write        *Latency    `json:"latency_ms_write"`
-	Failover     *Outage     `json:"failover_s"` // of the change that cost most, without its partitions
+	Region       string         `json:"region"`
+	Operations   Operations     `json:"operations"`
+	Availability *Value         `json:"availability"`
+	SliceAvail   *Value         `json:"availability_slices"`
+	Unavailable  *Value         `json:"unavailable_s"`
+	Latency      *Latency       `json:"latency_ms"` // of what was sent, from the intended start
+	Read         *Latency       `json:"latency_ms_read"`
+	Write        *Latency       `json:"latency_ms_write"`
+	Failover     *Outage        `json:"failover_s"` // of the change that cost most, without its partitions
 	Outages      []RegionOutage `json:"outages,omitempty"`
-	Fates        Fates       `json:"fates"`
+	Fates        Fates          `json:"fates"`
 }
 
 // RegionOutage is what one change cost the clients of a region, over the
@@ -139,7 +139,7 @@ type RegionOutage struct {
 type PartitionShare struct {
 	Partition int `json:"partition"`
 	// Count is 1, but for the last entry of a long list: it sums up that many
-	// partitions, of which Partition is the first.
+	// partitions, of which Partition is the first, without their outages.
 	Count        int            `json:"count"`
 	Operations   Operations     `json:"operations"`
 	Availability *Value         `json:"availability"`
@@ -343,11 +343,11 @@ type Mark struct {
 
 // Example is the operations behind a finding, in order, as data and as text.
 type Example struct {
-	Check     string `json:"check"`   // lost-write, stale-read, ...
-	Session   uint64 `json:"session"` // 0 where Scope is partition
-	Scope     string `json:"scope"`   // what the operations have in common: session or partition
-	Trial     int    `json:"trial"`   // from 1
-	Partition int    `json:"partition"`
+	Check     string `json:"check"`           // lost-write, stale-read, ...
+	Session   uint64 `json:"session"`         // 0 where Scope is partition
+	Scope     string `json:"scope,omitempty"` // what the operations have in common: session or partition
+	Trial     int    `json:"trial,omitempty"` // from 1
+	Partition int    `json:"partition,omitempty"`
 	Why       string `json:"why"`
 	// Ops are the operations as text, those that show it with "> " in front.
 	Ops        []string    `json:"ops"`

@@ -27,7 +27,11 @@ type findings struct {
 	lostAcks             []time.Duration
 	violations           []violation
 	broken               string
-	contested            []int // sessions, index into groups
+	contested            []int     // sessions, index into groups
+	several              contested // in a place: of its contested sessions
+	minority             int       // in a place: writes acknowledged without a quorum
+	spread               spread
+	places               places
 }
 
 // violation is one finding, for an example.
@@ -66,6 +70,8 @@ func (t *trial) checkSessions() {
 	}
 	for _, part := range parallel(len(t.groups.ids), func(from, to int) findings { return t.checkRange(rules, from, to) }) {
 		t.safety.join(&part)
+		t.places.fates.join(&part.places)
+		t.places.spread.join(&part.spread)
 	}
 	s, m := &t.safety, &t.m
 	m.Sessions, m.SessionsLost, m.Recreated = s.sessions, s.lost, s.recreated
@@ -89,13 +95,17 @@ func (t *trial) checkRange(rules checker.Rules, from, to int) findings {
 		good, all, windows = t.sessionWindows(buf, windows)
 		sum.goodWindows += good
 		sum.windows += all
+		sum.spread.add(windows)
 		if slices.ContainsFunc(buf, func(o history.Op) bool { return o.Class == history.Contested }) {
 			sum.contested = append(sum.contested, i)
 			continue
 		}
 		checker.Sort(buf)
 		f := c.Session(buf)
-		sum.add(t, t.groups.ids[i], buf, &f)
+		var one findings
+		one.add(t, t.groups.ids[i], buf, &f)
+		sum.join(&one)
+		sum.places.add(home(buf), &one)
 	}
 	return sum
 }
@@ -159,6 +169,8 @@ func (s *findings) join(o *findings) {
 		{&s.violatedExpiry, o.violatedExpiry}, {&s.stale, o.stale}, {&s.backward, o.backward}, {&s.phantom, o.phantom},
 		{&s.corrupt, o.corrupt}, {&s.lateWrites, o.lateWrites}, {&s.observed, o.observed}, {&s.readBack, o.readBack},
 		{&s.expired, o.expired}, {&s.goodWindows, o.goodWindows}, {&s.windows, o.windows},
+		{&s.several.histories, o.several.histories}, {&s.several.ops, o.several.ops}, {&s.several.no, o.several.no}, {&s.several.unknown, o.several.unknown},
+		{&s.minority, o.minority},
 	} {
 		*f.to += f.from
 	}
@@ -214,6 +226,7 @@ func (t *trial) checkContested() {
 
 	c := &t.contested
 	for i, v := range verdicts {
+		t.placeContested(sessions[i], v.res, v.ops)
 		c.histories++
 		c.ops += v.ops
 		switch v.res {
