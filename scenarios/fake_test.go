@@ -520,7 +520,7 @@ func requireNothingUp(t *testing.T, s *fakeSystem) {
 	defer fakes.Unlock()
 	for d := range fakes.up {
 		if d.fakeSystem == s {
-			t.Errorf("%+v is still up", *s)
+			t.Errorf("the system on %s is still up", d.opt.Dir)
 		}
 	}
 }

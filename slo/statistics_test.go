@@ -183,6 +183,16 @@ func TestTrialWithoutItsFaultIsVoid(t *testing.T) {
 	assert.Equal(t, 1, r.Statistics.Void)
 }
 
+// Void or not, what it failed to serve before the fault counts.
+func TestVoidTrialsServe(t *testing.T) {
+	_, cfg := load(t, "region-loss-good")
+	rec := several(t, append(times(4, "region-loss-good"), "not-steady-bad")...)
+	r := judgedBy(t, rec, cfg, map[string]string{Failover: "< 5 s", Availability: ">= 90 %"})
+	require.NotEmpty(t, r.Trials[4].Void)
+	assert.Contains(t, objective(r, Availability).Evidence, "of 4450 operations", "of all five")
+	assert.Equal(t, Met, objective(r, Failover).Verdict)
+}
+
 func deleteEvents(es []history.Event, trial int, kinds ...string) []history.Event {
 	var out []history.Event
 	for _, e := range es {

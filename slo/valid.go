@@ -127,6 +127,19 @@ func (a *analysis) judged() []*trial {
 	return ok
 }
 
+// served are the trials that availability and capacity are taken from: a system
+// that was not well before the fault counts, a generator that was late does not.
+func (a *analysis) served() []*trial {
+	judged := a.judged()
+	var ok []*trial
+	for _, t := range a.trials {
+		if slices.Contains(judged, t) || !slices.ContainsFunc(t.problems, func(p problem) bool { return slices.Contains(p.spoils, service) }) {
+			ok = append(ok, t)
+		}
+	}
+	return ok
+}
+
 // needs lists, for a row, what a trial did not give; nil if it gave all.
 func (t *trial) needs(name string) []string {
 	lacks := t.lacksFor(name)

@@ -225,7 +225,7 @@ func (a *analysis) read(name string) reading {
 		}, func(f *fault) string { return "from detection to the steady state" })
 	case Availability:
 		var good, all uint64
-		for _, t := range a.judged() {
+		for _, t := range a.served() {
 			good += t.service.good
 			all += t.service.intended
 		}
@@ -235,7 +235,7 @@ func (a *analysis) read(name string) reading {
 		return reading{value: value(float64(good) / float64(all)), evidence: fmt.Sprintf("%d of %d operations good", good, all)}
 	case Capacity:
 		var m reading
-		for _, t := range a.judged() {
+		for _, t := range a.served() {
 			if v := t.m.Capacity; v != nil && (m.value == nil || v.Value < m.value.Value) {
 				m.value = v
 				m.evidence = fmt.Sprintf("%.0f of %.0f operations a second served in time before the fault", v.Value*t.manifest.TargetRPS, t.manifest.TargetRPS)
