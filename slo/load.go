@@ -22,6 +22,8 @@ type before struct {
 	intended int // all classes
 	good     int
 	unsent   int
+	read     latencies
+	write    latencies
 	lag      *hdrhistogram.Histogram // computed from the operations, where the generator said nothing
 }
 
@@ -105,6 +107,13 @@ func (t *trial) measureLoad(sum *totals) {
 			return
 		}
 		b.intended++
+		if o.Outcome != history.Unsent {
+			if o.Kind == history.Read {
+				b.read.add(o.Latency())
+			} else {
+				b.write.add(o.Latency())
+			}
+		}
 		if !t.bad(o) {
 			b.good++
 		}
@@ -119,6 +128,12 @@ func (t *trial) measureLoad(sum *totals) {
 	})
 	if t.lag == nil && b.lag != nil {
 		t.lag = ptr(float64(b.lag.ValueAtQuantile(99.9)) / 1e3)
+	}
+	if l := b.read.summary(); l != nil {
+		t.m.ReadP99 = value(round(l.P99))
+	}
+	if l := b.write.summary(); l != nil {
+		t.m.WriteP99 = value(round(l.P99))
 	}
 	if d := b.span.len().Seconds(); d > 0 {
 		sum.served += float64(b.good)

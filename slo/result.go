@@ -299,7 +299,9 @@ type Measures struct {
 	Availability     *Value  `json:"availability"` // good over intended operations
 	SliceAvail       *Value  `json:"availability_slices"`
 	SessionAvail     *Value  `json:"availability_sessions"`
-	Capacity         *Value  `json:"capacity"` // served in time over the target rate, before the fault
+	Capacity         *Value  `json:"capacity"`     // served in time over the target rate, before the fault
+	ReadP99          *Value  `json:"read_ms_p99"`  // latency before the fault
+	WriteP99         *Value  `json:"write_ms_p99"` // the same of all other operations
 	// Phases splits the outage from the platform's events, seconds from asked:
 	// detected, elected, promoted, first ok write, last partition back.
 	Phases map[string]float64 `json:"phases,omitempty"`
