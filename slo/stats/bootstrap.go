@@ -10,9 +10,10 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// MinBootstrap is the size of the smallest sample that is resampled. A smaller one
-// has too few different resamples, and its own spread is too far from that of the distribution.
-const MinBootstrap = 8
+// MinBootstrap is the size of the smallest sample that is resampled: from 10 on
+// an interval for 95 % contains the mean of a normal distribution in at least 90 %
+// of the cases.
+const MinBootstrap = 10
 
 // Why there is no bootstrap interval.
 var (
@@ -28,16 +29,18 @@ var (
 // the acceleration, which is by jackknife), may reorder it and must not keep it.
 //
 // It suits smooth statistics such as a mean, a trimmed mean or a ratio; for a
-// quantile, [QuantileInterval] is exact, and the median's BCa interval only
-// approximate. It is approximate for small samples of long-tailed distributions: the
-// test of its coverage prints figures.
+// quantile [QuantileInterval] is exact. It is approximate: an interval of the
+// mean for 95 % contained the truth, by simulation, with 10, 20 and 50 values in
+// 90, 92 and 94 % of the cases for a normal distribution, and in 83, 87 and 91 %
+// for a long-tailed one (lognormal of sigma 1), where it mostly lay too low. Of few
+// long-tailed values the median says more than the mean.
 //
 // Errors: [ErrTooFew] of less than [MinBootstrap] values or too few resamples
-// for the confidence (it takes 20 beyond each end; 1,000 are sensible at 90 %,
-// 2,000 at 95 %); [ErrNoSpread] where all values, or all resampled statistics,
+// for the confidence (it takes 20 beyond each end, more with long tails; 2,000
+// are sensible at 95 %); [ErrNoSpread] where all values, or all resampled statistics,
 // are equal: a width of nothing would claim certainty; [ErrNotSmooth] where the
-// statistic isn't finite, or lies at the edge of its resamples, as a maximum
-// does. The values must be finite: leave censored ones to [KaplanMeier].
+// statistic or a value isn't finite, or the statistic lies at the edge of its
+// resamples. Leave extremes to [QuantileUpper], censored values to [KaplanMeier].
 func BCa(x []float64, statistic func([]float64) float64, confidence float64, resamples int, rng *rand.Rand) (Interval, error) {
 	return bca([][]float64{x}, func(s [][]float64) float64 { return statistic(s[0]) }, confidence, resamples, rng)
 }
@@ -110,25 +113,21 @@ func bcaEnds(replicates []float64, observed, a, confidence float64) (Interval, e
 		return unbounded(), fmt.Errorf("%w: it lies at the edge of its resamples", ErrNotSmooth)
 	}
 	z0 := distuv.UnitNormal.Quantile(share)
-	end := func(p float64) (float64, bool) {
+	var ends [2]float64
+	for i, p := range [2]float64{(1 - confidence) / 2, (1 + confidence) / 2} {
 		z := z0 + distuv.UnitNormal.Quantile(p)
 		if a*z >= 1 {
-			return 0, false
+			return unbounded(), fmt.Errorf("%w: its acceleration of %.3g is too large", ErrNotSmooth, a)
 		}
 		at := distuv.UnitNormal.CDF(z0 + z/(1-a*z))
 		// The k-th of B replicates has the probability k/(B+1) below it.
 		k := int(math.Round(at * float64(len(replicates)+1)))
 		if k < 1 || k > len(replicates) {
-			return 0, false
+			return unbounded(), fmt.Errorf("%w: skewness puts an end beyond %d resamples; take more", ErrTooFew, len(replicates))
 		}
-		return replicates[k-1], true
+		ends[i] = replicates[k-1]
 	}
-	lower, okLower := end((1 - confidence) / 2)
-	upper, okUpper := end((1 + confidence) / 2)
-	if !okLower || !okUpper {
-		return unbounded(), fmt.Errorf("%w: its skewness puts an end beyond the resamples", ErrNotSmooth)
-	}
-	return Interval{Lower: lower, Upper: upper}, nil
+	return Interval{Lower: ends[0], Upper: ends[1]}, nil
 }
 
 // acceleration is a sixth of the skewness of the jackknife's influence values;
