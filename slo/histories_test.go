@@ -155,6 +155,9 @@ func checkResult(t testing.TB, r *Result) {
 			assert.NotEmpty(t, o.Target, o.Name)
 		}
 	}
+	for i := range r.Trials {
+		assert.Empty(t, broken(&r.Trials[i]), "trial %d adds up", i+1)
+	}
 	assert.LessOrEqual(t, len(r.Examples), maxExamples)
 	for _, e := range r.Examples {
 		assert.LessOrEqual(t, len(e.Ops), maxExampleOps+2)
