@@ -47,9 +47,11 @@ func TestProportionOfCleanTrials(t *testing.T) {
 }
 
 // pmf is the probability of k in n, independent of the library's incomplete beta function.
-func pmf(k, n int, p float64) float64 {
+func pmf(k, n int, p float64) float64 { return math.Exp(logPmf(k, n, p)) }
+
+func logPmf(k, n int, p float64) float64 {
 	lg := func(i int) float64 { v, _ := math.Lgamma(float64(i) + 1); return v }
-	return math.Exp(lg(n) - lg(k) - lg(n-k) + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p))
+	return lg(n) - lg(k) - lg(n-k) + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p)
 }
 
 // tailSum adds binomial probabilities one by one, P(X <= k) or P(X >= k), until they are too small to matter.

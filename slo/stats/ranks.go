@@ -54,7 +54,7 @@ func MannWhitney(base, next []float64) (u, p float64) {
 	}
 	mean, sd := rankMoments(m, n, ties)
 	z := max(0, math.Abs(u-mean)-0.5) / sd
-	return u, min(1, 2*distuv.UnitNormal.Survival(z))
+	return u, math.Erfc(z / math.Sqrt2)
 }
 
 // doubledRanks gives each value, base first, twice its midrank among all, and

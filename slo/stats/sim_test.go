@@ -13,7 +13,7 @@ import (
 // keeps the package's tests within seconds; 20000 shows a whole percent more clearly:
 //
 //	go test ./slo/stats -run Coverage -v -sim 20000 -timeout 1h
-var sim = flag.Int("sim", 600, "simulated samples of each coverage test")
+var sim = flag.Int("sim", 300, "simulated samples of each coverage test")
 
 func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 5)) }
 
