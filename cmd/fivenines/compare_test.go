@@ -45,7 +45,7 @@ func TestCompare(t *testing.T) {
 		{[]string{slow, base}, exitMet, "BETTER"},
 		{[]string{base, slow, "--measure", "lost-writes"}, exitMet, "SAME"},
 		{[]string{base, lossy}, exitMiss, "lost-writes"},
-		{[]string{filepath.Dir(base), filepath.Dir(slow), "--format", "markdown"}, exitMiss, "| failover | 2.1 s | 3.1 s | +1 s (+0.8 to +1.2 s)"},
+		{[]string{filepath.Dir(base), filepath.Dir(slow), "--format", "markdown"}, exitMiss, "| failover | 2.1 s | 3.1 s | +1 s (+0.85 to +1.15)"},
 		{[]string{base, storedRun(t, 0, 9), "--measure", "failover"}, exitMet, "1 trials are too few"},
 		{[]string{base, storedRun(t, 0, 9), "--measure", "failover", "--strict"}, exitRun, "cannot tell"},
 		{[]string{base, storedRun(t, 0)}, exitRun, ""},
