@@ -42,6 +42,7 @@ type analysis struct {
 	totals   totals
 	problems []problem
 	trials   []*trial
+	worst    map[string]float64 // what the examples show that are kept of one trial only
 }
 
 func analyze(rec *record, cfg Config) (*Result, error) {

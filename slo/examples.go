@@ -17,8 +17,9 @@ const (
 	maxExampleOps = 40
 )
 
-// addExamples shows the operations behind the violations of a trial: first one
-// of each check, then further ones.
+// addExamples shows the operations behind the violations of a trial, first one
+// of each check, then further ones; and those behind durations and shares that
+// are beyond their targets.
 func (a *analysis) addExamples(t *trial) {
 	vs := slices.Clone(t.safety.violations)
 	nth := map[string]int{}
@@ -33,16 +34,41 @@ func (a *analysis) addExamples(t *trial) {
 	}
 	sort.SliceStable(order, func(i, j int) bool { return rank[order[i]] < rank[order[j]] })
 	for _, i := range order {
-		if len(a.result.Examples) >= maxExamples {
-			return
+		if a.wantsExample(vs[i].check) {
+			a.keepExample(t.example(vs[i]))
 		}
-		a.result.Examples = append(a.result.Examples, t.example(vs[i]))
 	}
+	a.addTimingExamples(t)
+}
+
+// wantsExample says whether there is room for an example of the check: there is
+// always room for the first one.
+func (a *analysis) wantsExample(check string) bool {
+	return len(a.result.Examples) < maxExamples || !slices.ContainsFunc(a.result.Examples, func(e Example) bool { return e.Check == check })
+}
+
+// keepExample adds an example, if need be in the place of the last one of the
+// check that has most.
+func (a *analysis) keepExample(e Example) {
+	es := a.result.Examples
+	if len(es) >= maxExamples {
+		n := map[string]int{}
+		for i := range es {
+			n[es[i].Check]++
+		}
+		drop := -1
+		for i := range es {
+			if drop < 0 || n[es[i].Check] >= n[es[drop].Check] {
+				drop = i
+			}
+		}
+		es = slices.Delete(es, drop, drop+1)
+	}
+	a.result.Examples = append(es, e)
 }
 
 func (t *trial) example(v violation) Example {
-	e := Example{Check: v.check, Session: v.session, Why: v.why}
-	e.Why = t.labelled(v.why)
+	e := Example{Check: v.check, Session: v.session, Scope: "session", Trial: t.n, Partition: int(v.op.Partition), Why: t.labelled(v.why)}
 	i, ok := slices.BinarySearch(t.groups.ids, v.session)
 	if !ok {
 		return e
@@ -50,27 +76,120 @@ func (t *trial) example(v violation) Example {
 	ops := t.groups.opsOf(&t.ops, i, nil)
 	checker.Sort(ops)
 	at := max(0, slices.Index(ops, v.op))
+	marked := append(overruled(ops, at, v.check), at)
 	// Mostly what led there, and some of what followed.
-	from := max(0, min(at-maxExampleOps*3/4, len(ops)-maxExampleOps))
-	to := min(len(ops), from+maxExampleOps)
-	if from > 0 {
-		e.Ops = append(e.Ops, fmt.Sprintf("  ... %d earlier operations", from))
+	show := slices.Clone(marked)
+	room := maxExampleOps - len(marked)
+	from := max(0, min(at-room*3/4, len(ops)-room))
+	for j := from; j < min(len(ops), from+room); j++ {
+		show = append(show, j)
 	}
-	for j := from; j < to; j++ {
-		mark := "  "
-		if j == at {
-			mark = "> "
-		}
-		e.Ops = append(e.Ops, mark+t.line(&ops[j]))
-	}
-	if to < len(ops) {
-		e.Ops = append(e.Ops, fmt.Sprintf("  ... %d later operations", len(ops)-to))
-	}
+	t.tell(&e, ops, show, marked)
 	return e
 }
 
-// line is one operation as text.
-func (t *trial) line(o *history.Op) string {
+// maxOverruled bounds the lost writes that an example marks.
+const maxOverruled = 6
+
+// overruled are the writes that operation `at` should have found, as far as
+// their sequence numbers tell: the acknowledged ones that are gone, or the last
+// of them.
+func overruled(ops []history.Op, at int, check string) []int {
+	found := &ops[at]
+	most := 1
+	switch check {
+	case checker.LostWrite:
+		most = maxOverruled
+	case checker.StaleRead, checker.LostSession, checker.EarlyExpiry:
+	default:
+		return nil
+	}
+	var out []int
+	for i := range ops {
+		o := &ops[i]
+		if (o.Kind == history.Create || o.Kind == history.Update) && o.Outcome == history.OK && !o.Absent && !o.Exists && o.End < found.Start && (found.Absent || o.Seq > found.Seq) {
+			out = append(out, i)
+		}
+	}
+	return out[max(0, len(out)-most):]
+}
+
+// tell puts operations into an example, by their indices.
+func (t *trial) tell(e *Example, ops []history.Op, show, marked []int) {
+	slices.Sort(show)
+	show = slices.Compact(show)
+	next := 0
+	for n, i := range show {
+		o := t.exampleOp(&ops[i])
+		o.Marked = slices.Contains(marked, i)
+		mark := "  "
+		if o.Marked {
+			mark = "> "
+		}
+		whole := e.Scope == "session" // else it is a part of what the partition was asked
+		if o.Skipped = i - next; n == 0 && o.Skipped > 0 && !whole {
+			o.Skipped = 0
+		} else if o.Skipped > 0 {
+			e.Ops = append(e.Ops, fmt.Sprintf("  ... %d %s%s", o.Skipped, ifStr(n == 0, "earlier ", ""), operations(o.Skipped)))
+		}
+		next = i + 1
+		who := ""
+		if !whole {
+			who = fmt.Sprintf("session %d, ", o.Session)
+		}
+		e.Ops = append(e.Ops, mark+t.line(&ops[i], who))
+		e.Operations = append(e.Operations, o)
+	}
+	if e.Left = len(ops) - next; e.Scope != "session" {
+		e.Left = 0
+	} else if e.Left > 0 {
+		e.Ops = append(e.Ops, fmt.Sprintf("  ... %d later %s", e.Left, operations(e.Left)))
+	}
+}
+
+func operations(n int) string { return ifStr(n == 1, "operation", "operations") }
+
+// exampleOp is one operation as data.
+func (t *trial) exampleOp(o *history.Op) ExampleOp {
+	x := ExampleOp{
+		Intended: sec(o.Intended), Start: sec(o.Start), End: sec(o.End), Session: o.Session, Client: int(o.Client),
+		Class: o.Class.String(), Kind: o.Kind.String(), Outcome: o.Outcome.String(), Bad: t.bad(o),
+	}
+	if int(o.Region) < len(t.manifest.Regions) {
+		x.Region = t.manifest.Regions[o.Region].Name
+	}
+	if int(o.Node) < len(t.manifest.Nodes) {
+		x.Node = t.manifest.Nodes[o.Node].ID
+	}
+	if o.Cause != history.NoCause {
+		x.Cause = o.Cause.String()
+	}
+	state := ""
+	switch {
+	case o.Absent:
+		x.Found, state = "absent", "∅"
+	case o.Exists:
+		x.Found, state = "exists", "="
+	case o.Corrupt:
+		x.Found, state = "corrupt", "!"
+	case o.Seq != 0 && (!o.Kind.Observes() || o.Outcome == history.OK):
+		x.Seq, state = int(o.Seq), fmt.Sprint(o.Seq)
+		if o.Class == history.Contested {
+			x.Writer = int(o.Writer)
+			state += "·" + fmt.Sprint(o.Writer)
+		}
+	}
+	x.Label = letters[o.Kind] + state
+	return x
+}
+
+// letters are kinds of operations in a picture.
+var letters = map[history.Kind]string{
+	history.Create: "c", history.Read: "r", history.Update: "u", history.Touch: "t", history.Close: "x", history.ReadBack: "b",
+}
+
+// line is one operation as text; who is put before what was done.
+func (t *trial) line(o *history.Op, who string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%12s to %12s  client %d", atText(o.Start), atText(o.End), o.Client)
 	if int(o.Region) < len(t.manifest.Regions) {
@@ -82,7 +201,7 @@ func (t *trial) line(o *history.Op) string {
 	if int(o.Node) < len(t.manifest.Nodes) {
 		fmt.Fprintf(&b, " at %s", t.manifest.Nodes[o.Node].ID)
 	}
-	fmt.Fprintf(&b, ": %s", o.Kind)
+	fmt.Fprintf(&b, ": %s%s", who, o.Kind)
 	switch {
 	case o.Absent:
 		b.WriteString(", no such session")
