@@ -22,14 +22,7 @@ const (
 
 // Analyze judges a stored run. It reads nothing but the run's folder.
 func Analyze(dir string) (*slo.Result, error) {
-	rules, err := LoadRules(filepath.Join(dir, rulesFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not the folder of a run: it has no %s", dir, rulesFile)
-	}
-	if err != nil {
-		return nil, err
-	}
-	spec, err := load(filepath.Join(dir, specFile), rules)
+	spec, rules, err := storedAs(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +36,22 @@ func Analyze(dir string) (*slo.Result, error) {
 	}
 	res.Description = spec.Description
 	return res, nil
+}
+
+// storedAs is the scenario of a run, and what it was judged by.
+func storedAs(dir string) (*Spec, *Rules, error) {
+	rules, err := LoadRules(filepath.Join(dir, rulesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%s is not the folder of a run: it has no %s", dir, rulesFile)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	spec, err := load(filepath.Join(dir, specFile), rules)
+	if err != nil {
+		return nil, nil, err
+	}
+	return spec, rules, nil
 }
 
 // WriteReports writes result.json, report.html and junit.xml into the run's

@@ -51,11 +51,16 @@ func decode(file string, data []byte, rules *Rules, read func(string) ([]byte, e
 	return s, s.validate(file, x, rules)
 }
 
+// isPath says whether a topology is named by its file.
+func isPath(ref string) bool {
+	return strings.ContainsRune(ref, '/') || strings.HasSuffix(ref, ".yaml") || strings.HasSuffix(ref, ".yml")
+}
+
 // inlineTopology replaces the path of a topology file by what it holds, so
 // that the scenario as run stands alone.
 func (s *Spec) inlineTopology(file string, x strict.Index, read func(string) ([]byte, error)) error {
 	ref := s.Topology.Name
-	if !strings.ContainsRune(ref, '/') && !strings.HasSuffix(ref, ".yaml") && !strings.HasSuffix(ref, ".yml") {
+	if !isPath(ref) {
 		return nil
 	}
 	b, err := read(ref)

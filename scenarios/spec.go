@@ -258,6 +258,7 @@ func (s *Spec) Clone() *Spec {
 // Overrides are settings of the command line that go before the scenario's;
 // zero leaves the scenario's.
 type Overrides struct {
+	Topology      string // by name, or the path of a file
 	Target        string
 	Rate          float64
 	Sessions      int
@@ -274,6 +275,16 @@ func (s *Spec) With(o Overrides) (*Spec, error) {
 	c := s.Clone()
 	if o.Target != "" {
 		c.Target = o.Target
+	}
+	if o.Topology != "" {
+		c.Topology = TopologyRef{Name: o.Topology}
+		if isPath(o.Topology) {
+			t, err := LoadTopology(o.Topology)
+			if err != nil {
+				return nil, err
+			}
+			c.Topology = TopologyRef{Inline: t}
+		}
 	}
 	if o.Rate != 0 {
 		// The witness and contested parts count within the rate and keep their share of it where it shrinks.

@@ -29,6 +29,9 @@
 //     else with the end of the first bad operation: when a client knew.
 //   - RPO follows DESIGN; where a trial has several faults, each lost write
 //     counts for the fault that was asked nearest to its acknowledgement.
+//   - Capacity is what was served in time of what the schedule called for, which
+//     at low rates differs from rate times time by chance alone; a schedule that
+//     chance does not explain is not believed.
 //   - Capacity and the validity bounds look at the load before the first fault,
 //     less its last deadline, in which operations are still in flight.
 //   - Lost, regressed, stale, expired: see [github.com/fivenines/fivenines/slo/checker].

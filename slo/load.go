@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"math"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -138,10 +139,21 @@ func (t *trial) measureLoad(sum *totals) {
 	if d := b.span.len().Seconds(); d > 0 {
 		sum.served += float64(b.good)
 		sum.servedIn += d
-		if t.manifest.TargetRPS > 0 {
-			t.m.Capacity = value(round(float64(b.good) / d / t.manifest.TargetRPS))
+		if asked := t.asked(d); asked > 0 {
+			t.m.Capacity = value(round(float64(b.good) / asked))
 		}
 	}
+}
+
+// asked is how many operations were asked for in the d seconds before the fault:
+// those that the schedule called for, as long as they are what chance makes of the
+// target rate (four standard deviations of a Poisson process), else what the rate says.
+func (t *trial) asked(d float64) float64 {
+	want := t.manifest.TargetRPS * d
+	if got := float64(t.load.intended); math.Abs(got-want) <= 4*math.Sqrt(want) {
+		return got
+	}
+	return want
 }
 
 // beforeFault is the load before the first fault, less the deadline in which
