@@ -26,9 +26,14 @@ func FormatDuration(d time.Duration) string { return model.Duration(d).String() 
 // ParseShare reads a share from 0 to 1 that is written with its sign, "99.9 %".
 func ParseShare(s string) (float64, error) {
 	num, ok := strings.CutSuffix(strings.TrimSpace(s), "%")
-	f, err := strconv.ParseFloat(strings.TrimSpace(num), 64)
+	num = strings.TrimSpace(num)
+	f, err := strconv.ParseFloat(num, 64)
 	if !ok || err != nil || !(f >= 0 && f <= 100) {
 		return 0, fmt.Errorf("%q is not a percentage such as 99.9 %%", s)
+	}
+	if !strings.ContainsAny(num, "eExXpP_") {
+		// Not f/100: 0.999 is to be the number that is nearest to 0.999.
+		return strconv.ParseFloat(num+"e-2", 64)
 	}
 	return f / 100, nil
 }

@@ -16,12 +16,20 @@ const Window = "{{.window}}"
 
 var windowRE = regexp.MustCompile(`\{\{\s*\.window\s*\}\}`)
 
-// Indicator is how Prometheus counts good and bad events: queries with [Window]
-// in them. Total and one of Good and Bad, or ErrorRatio alone.
+// Indicator is how Prometheus counts good and bad events: Total and one of Good
+// and Bad, which are queries of rate or increase with [Window] in them, or
+// ErrorRatio alone.
 type Indicator struct {
-	Good, Bad, Total string // of rate or increase over the window
-	ErrorRatio       string // the share of bad events or of bad time, over the window
+	Good, Bad, Total string
+	// ErrorRatio is the share of bad events, or of what is bad at a time. With
+	// Window in it, it is one over the window. Without, it is one at an instant:
+	// it is recorded, and windows average it, so that every moment counts the
+	// same. Moments in which it has no value or is NaN don't count.
+	ErrorRatio string
 }
+
+// atInstant says that windows average a ratio at an instant.
+func (i Indicator) atInstant() bool { return i.ErrorRatio != "" && !windowRE.MatchString(i.ErrorRatio) }
 
 // Unit of what a query counts, which decides whether bad events can be counted.
 type Unit string
@@ -52,6 +60,8 @@ func (i Indicator) Unit() (Unit, error) {
 	switch {
 	case i.ErrorRatio != "" && set(i.Good, i.Bad, i.Total) > 0:
 		return "", fieldErrorf("error_ratio", "can't stand beside good, bad or total")
+	case i.atInstant():
+		return Unknown, parseInstant("error_ratio", i.ErrorRatio)
 	case i.ErrorRatio != "":
 		_, err := parseQuery("error_ratio", i.ErrorRatio)
 		return Unknown, err
@@ -92,12 +102,9 @@ func parseQuery(field, q string) (Unit, error) {
 	if n == 0 {
 		return "", fieldErrorf(field, "%q has no [%s], which is where the rules put their windows", q, Window)
 	}
-	expr, err := promQL.ParseExpr(windowRE.ReplaceAllLiteralString(q, FormatDuration(sentinel)))
+	expr, err := parseVector(field, q)
 	if err != nil {
-		return "", fieldErrorf(field, "%q is not PromQL: %v", q, promQLError(err))
-	}
-	if expr.Type() != parser.ValueTypeVector {
-		return "", fieldErrorf(field, "%q is a %s, not an instant vector", q, parser.DocumentedType(expr.Type()))
+		return "", err
 	}
 	units := map[Unit]int{}
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
@@ -136,6 +143,23 @@ func parseQuery(field, q string) (Unit, error) {
 		}
 	}
 	return Unknown, nil
+}
+
+// parseInstant checks a query without a placeholder.
+func parseInstant(field, q string) error {
+	_, err := parseVector(field, q)
+	return err
+}
+
+func parseVector(field, q string) (parser.Expr, error) {
+	expr, err := promQL.ParseExpr(windowRE.ReplaceAllLiteralString(q, FormatDuration(sentinel)))
+	if err != nil {
+		return nil, fieldErrorf(field, "%q is not PromQL: %v", q, promQLError(err))
+	}
+	if expr.Type() != parser.ValueTypeVector {
+		return nil, fieldErrorf(field, "%q is a %s, not an instant vector", q, parser.DocumentedType(expr.Type()))
+	}
+	return expr, nil
 }
 
 // promQLError is the first mistake, in one line and without its position,
@@ -212,8 +236,10 @@ func at(q string, window time.Duration) string {
 func orZero(q string, window time.Duration) string { return "(" + at(q, window) + " or vector(0))" }
 
 // errorRatio is the expression of the share of bad events in a window.
-func (i Indicator) errorRatio(window time.Duration) string {
-	switch {
+func (s SLO) errorRatio(window time.Duration) string {
+	switch i := s.Indicator; {
+	case i.atInstant():
+		return fmt.Sprintf("avg_over_time(%s[%s])", s.recorded(nowName), FormatDuration(window))
 	case i.ErrorRatio != "":
 		return at(i.ErrorRatio, window)
 	case i.Bad != "":

@@ -127,7 +127,7 @@ func TestFormats(t *testing.T) {
 	for s, v := range map[string]float64{"99.9 %": 0.999, "99.999%": 0.99999, " 5 % ": 0.05, "0 %": 0, "100%": 1} {
 		got, err := ParseShare(s)
 		require.NoError(t, err)
-		assert.InDelta(t, v, got, 1e-15)
+		assert.Equal(t, v, got, s)
 	}
 	for _, s := range []string{"", "0.999", "101 %", "-1 %", "NaN %", "x %"} {
 		_, err := ParseShare(s)

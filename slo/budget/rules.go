@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -138,6 +139,9 @@ func (s SLO) recorded(name string) string {
 	return fmt.Sprintf(`%s{slo="%s",service="%s"}`, name, s.Name, s.Service)
 }
 
+// nowName is the error ratio of an instant.
+const nowName = "slo:error_ratio:now"
+
 // Recorded names: level:metric:operations, as Prometheus' own best practices have them.
 func ratioName(w time.Duration) string  { return "slo:error_ratio:rate" + FormatDuration(w) }
 func errorsName(w time.Duration) string { return "slo:errors:increase" + FormatDuration(w) }
@@ -145,8 +149,12 @@ func errorsName(w time.Duration) string { return "slo:errors:increase" + FormatD
 func (s SLO) alertGroup() RuleGroup {
 	g := RuleGroup{Name: "slo-" + s.Service + "-" + s.Name, Interval: FormatDuration(s.Policy.Interval)}
 	ws := s.Policy.Windows()
+	if s.Indicator.atInstant() {
+		// One NaN would spoil every average that holds it.
+		g.Rules = append(g.Rules, Rule{Record: nowName, Expr: "(" + strings.TrimSpace(s.Indicator.ErrorRatio) + ") > -Inf", Labels: s.labels()})
+	}
 	for _, w := range ws {
-		g.Rules = append(g.Rules, Rule{Record: ratioName(w), Expr: s.Indicator.errorRatio(w), Labels: s.labels()})
+		g.Rules = append(g.Rules, Rule{Record: ratioName(w), Expr: s.errorRatio(w), Labels: s.labels()})
 	}
 	unit, guarded := s.guard()
 	var long []time.Duration
@@ -187,11 +195,10 @@ func (s SLO) alert(a Alert, guarded bool) Rule {
 	labels["severity"], labels["response"] = a.Severity, a.Response
 	labels["long"], labels["short"] = FormatDuration(a.Long), FormatDuration(a.Short)
 	return Rule{Alert: BurnAlert, Expr: expr, Labels: labels, Annotations: s.annotations(
-		fmt.Sprintf("%s of %s spends its error budget over %s times too fast", s.Name, s.Service, Number(a.Factor(s.Objective.Period))),
-		fmt.Sprintf("{{ $value | humanizePercentage }} of the last %s was bad, and the last %s are no better; the objective of %s in %s leaves %s. "+
-			"At this alert's threshold %s goes %s of the budget.",
+		fmt.Sprintf("%s of %s spends its error budget at over %s times the rate that lasts for %s", s.Name, s.Service, Number(a.Factor(s.Objective.Period)), FormatDuration(s.Objective.Period)),
+		fmt.Sprintf("{{ $value | humanizePercentage }} of the last %s was bad, and the last %s were no better. The objective of %s in %s leaves %s; this alert fires when %s of that goes within %s.",
 			FormatDuration(a.Long), FormatDuration(a.Short), FormatPercent(s.Objective.Target), FormatDuration(s.Objective.Period),
-			FormatPercent(s.Objective.ErrorBudget()), "in "+FormatDuration(a.Long), FormatPercent(a.Budget)),
+			FormatPercent(s.Objective.ErrorBudget()), FormatPercent(a.Budget), FormatDuration(a.Long)),
 	)}
 }
 
@@ -228,7 +235,7 @@ func (s SLO) budgetGroup() RuleGroup {
 		{Record: "slo:objective:ratio", Expr: "vector(" + decimal(o.Target) + ")", Labels: s.labels()},
 	}
 	if !slices.Contains(s.Policy.Windows(), o.Period) {
-		g.Rules = append(g.Rules, Rule{Record: ratio, Expr: s.Indicator.errorRatio(o.Period), Labels: s.labels()})
+		g.Rules = append(g.Rules, Rule{Record: ratio, Expr: s.errorRatio(o.Period), Labels: s.labels()})
 	}
 	g.Rules = append(g.Rules, Rule{Record: "slo:error_budget_remaining:ratio", Expr: left, Labels: s.labels()})
 	return g
