@@ -238,7 +238,7 @@ func (a *analysis) read(name string) reading {
 		for _, t := range a.served() {
 			if v := t.m.Capacity; v != nil && (m.value == nil || v.Value < m.value.Value) {
 				m.value = v
-				m.evidence = fmt.Sprintf("%.0f of %.0f operations a second served in time before the fault", v.Value*t.manifest.TargetRPS, t.manifest.TargetRPS)
+				m.evidence = fmt.Sprintf("%s %% of the operations asked for (%.0f a second) were served in time before the fault", percent(v.Value), t.manifest.TargetRPS)
 			}
 		}
 		return m

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/reports"
 	"github.com/fivenines/fivenines/scenarios"
 	"github.com/fivenines/fivenines/slo"
@@ -48,9 +49,17 @@ session back, and judges the record. Exit status: 0 every declared objective met
 			return f.runAll(cmd, args)
 		},
 	}
+	f.register(cmd)
+	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print the verdict only")
+	return cmd
+}
+
+// register adds the flags that say how scenarios are run.
+func (f *runFlags) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.backend, "backend", "process", "where the nodes run")
 	fl.StringVar(&f.over.Target, "target", "", "the system under test (default the scenario's)")
+	fl.StringVar(&f.over.Topology, "topology", "", "a topology by name or file (default the scenario's)")
 	fl.Float64Var(&f.over.Rate, "rps", 0, "operations a second (default the scenario's)")
 	fl.IntVar(&f.over.Sessions, "sessions", 0, "live sessions (default the scenario's)")
 	fl.DurationVar(&f.over.Duration, "duration", 0, "of the load, before and after the fault together (default the scenario's)")
@@ -63,10 +72,8 @@ session back, and judges the record. Exit status: 0 every declared objective met
 	fl.Int64Var(&f.over.Seed, "seed", 0, "what all random choices come from (default a random one, which is printed)")
 	fl.StringVar(&f.out, "out", "", "the run's folder, new or empty (default runs/TIME-SCENARIO)")
 	fl.StringVar(&f.mutant, "mutant", "", "start the target broken on purpose; the verdict must be missed")
-	fl.BoolVarP(&f.quiet, "quiet", "q", false, "print the verdict only")
 	fl.BoolVar(&f.plain, "plain", false, "plain lines instead of a live display")
 	cmd.MarkFlagsMutuallyExclusive("duration", "after")
-	return cmd
 }
 
 // runAll runs the scenarios one after the other; the worst exit status counts,
@@ -75,20 +82,9 @@ func (f *runFlags) runAll(cmd *cobra.Command, names []string) error {
 	if err := f.check(cmd); err != nil {
 		return err
 	}
-	if f.rules != "" {
-		r, err := scenarios.LoadRules(f.rules)
-		if err != nil {
-			return &exitError{exitUsage, err}
-		}
-		f.judged = r
-	}
-	var specs []*scenarios.Spec
-	for _, name := range names { // all files are good before the first one runs
-		s, err := scenarioFor(name)
-		if err != nil {
-			return &exitError{exitUsage, err}
-		}
-		specs = append(specs, s)
+	specs, err := f.load(names)
+	if err != nil {
+		return err
 	}
 	raiseFileLimit()
 	var worst error
@@ -111,6 +107,26 @@ func (f *runFlags) runAll(cmd *cobra.Command, names []string) error {
 		}
 	}
 	return worst
+}
+
+// load reads all scenarios, and what they are judged by, before the first one runs.
+func (f *runFlags) load(names []string) ([]*scenarios.Spec, error) {
+	if f.rules != "" {
+		r, err := scenarios.LoadRules(f.rules)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		f.judged = r
+	}
+	var specs []*scenarios.Spec
+	for _, name := range names {
+		s, err := scenarioFor(name)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		specs = append(specs, s)
+	}
+	return specs, nil
 }
 
 // check refuses flags that no scenario can be right with.
@@ -155,34 +171,43 @@ func looksLikeFile(name string) bool {
 	return ext == ".yaml" || ext == ".yml" || strings.ContainsRune(name, filepath.Separator)
 }
 
-// runOne runs one scenario and prints its verdict.
-func (f *runFlags) runOne(cmd *cobra.Command, name string, spec *scenarios.Spec, out string) error {
+// prepare applies the flags to a scenario and finds what it runs on.
+func (f *runFlags) prepare(name string, spec *scenarios.Spec) (*scenarios.Spec, fixtures.Backend, fixtures.Target, error) {
 	over := f.over
 	if over.Seed == 0 && spec.Seed == 0 {
 		over.Seed = scenarios.RandomSeed()
 	}
 	run, err := spec.With(over)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return nil, nil, nil, &exitError{exitUsage, err}
 	}
 	if err := run.ValidateBy(name, f.judged); err != nil {
-		return &exitError{exitUsage, err}
+		return nil, nil, nil, &exitError{exitUsage, err}
 	}
 	backend, err := backendNamed(f.backend)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	target, err := targetNamed(run.Target)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	if ms := target.Mutants(); f.mutant != "" && !slices.Contains(ms, f.mutant) {
-		return usageError("target %s has no mutant called %q; there are %s", run.Target, f.mutant, strings.Join(ms, ", "))
+		return nil, nil, nil, usageError("target %s has no mutant called %q; there are %s", run.Target, f.mutant, strings.Join(ms, ", "))
+	}
+	return run, backend, target, nil
+}
+
+// runOne runs one scenario and prints its verdict.
+func (f *runFlags) runOne(cmd *cobra.Command, name string, spec *scenarios.Spec, out string) error {
+	run, backend, target, err := f.prepare(name, spec)
+	if err != nil {
+		return err
 	}
 	if out == "" {
 		out = defaultOut(run.Name, time.Now())
 	}
-	again := f.again(cmd, name, run)
+	again := f.again(cmd, []string{"run", name}, run.Seed)
 	w := cmd.ErrOrStderr()
 	if !f.quiet {
 		fmt.Fprintf(w, "fivenines %s: seed %d, %s backend, target %s, into %s\n", run.Name, run.Seed, f.backend, run.Target, out)
@@ -246,9 +271,9 @@ func shout(w interface{ Write([]byte) (int, error) }, mutant string) {
 }
 
 // again is the command that runs the same once more.
-func (f *runFlags) again(cmd *cobra.Command, name string, run *scenarios.Spec) string {
-	parts := []string{"fivenines", "run", name}
-	for _, flag := range []string{"backend", "target", "rps", "sessions", "duration", "before", "after", "trials", "max-trials", "objectives", "mutant"} {
+func (f *runFlags) again(cmd *cobra.Command, what []string, seed int64) string {
+	parts := append([]string{"fivenines"}, what...)
+	for _, flag := range []string{"backend", "target", "topology", "rps", "sessions", "duration", "before", "after", "trials", "max-trials", "objectives", "mutant"} {
 		if fl := cmd.Flags().Lookup(flag); fl.Changed {
 			parts = append(parts, "--"+flag, fl.Value.String())
 		}
@@ -256,7 +281,7 @@ func (f *runFlags) again(cmd *cobra.Command, name string, run *scenarios.Spec) s
 	for _, name := range slices.Sorted(maps.Keys(f.over.Objectives)) {
 		parts = append(parts, "--objective", name+"="+f.over.Objectives[name])
 	}
-	parts = append(parts, "--seed", strconv.FormatInt(run.Seed, 10))
+	parts = append(parts, "--seed", strconv.FormatInt(seed, 10))
 	for i, p := range parts {
 		parts[i] = shellWord(p)
 	}
