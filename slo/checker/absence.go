@@ -77,10 +77,16 @@ func (g *guardian) refresh(o *history.Op) {
 	if o.Start < g.at {
 		return
 	}
-	g.at, g.until = o.Start, never
-	if o.TTL > 0 {
-		g.until = o.Start + ttlOf(o)
+	g.at, g.until = o.Start, keeps(o)
+}
+
+// keeps is the instant from which on a session may be over, if nothing refreshes
+// it after the operation; never where it does not expire.
+func keeps(o *history.Op) time.Duration {
+	if o.TTL == 0 {
+		return never
 	}
+	return o.Start + ttlOf(o)
 }
 
 func ttlOf(o *history.Op) time.Duration { return time.Duration(o.TTL) * time.Millisecond }
@@ -148,7 +154,7 @@ func (c *Checker) expiry() {
 	any, open := false, false      // open: a create without an answer may take effect at any later time
 	for i := range c.ops {
 		o := &c.ops[i]
-		found := o.Outcome == history.OK && !o.Absent && !o.Corrupt && o.Kind != history.Create
+		found := o.Outcome == history.OK && strong(o) && !o.Absent && !o.Corrupt && o.Kind != history.Create
 		if found && any && !open && ttl > 0 && o.Start > lastEnd+ttl {
 			c.f.Expired = true
 			over := lastEnd + ttl + c.rules.Grace

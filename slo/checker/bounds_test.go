@@ -1,6 +1,7 @@
 package checker
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -36,6 +37,53 @@ func TestContestedGivesUp(t *testing.T) {
 	res, _ = Contested(hard(5), Bounds{})
 	assert.Equal(t, No, res, "with the work done, it is decided")
 	assert.Less(t, time.Since(start), 20*time.Second)
+}
+
+// What the search keeps is bounded: a history that would take a lot of memory is
+// given up, whatever steps and time are left, and what was allocated by then is
+// within the bound.
+func TestContestedBoundsMemory(t *testing.T) {
+	for _, before := range []int{0, 4000} { // reads in order, which make each step of the search larger
+		ops := hard(40)
+		for i := range ops[1:] {
+			o := &ops[1+i]
+			o.Start, o.End = o.Start+tick(before), o.End+tick(before)
+		}
+		for i := range before {
+			ops = append(ops, history.Op{Kind: history.Read, Outcome: history.OK, Class: history.Contested, Seq: 1, Start: tick(i), End: tick(i) + 1})
+		}
+		allocated := func(b Bounds) int64 {
+			var from, to runtime.MemStats
+			runtime.ReadMemStats(&from)
+			res, _ := Contested(ops, b)
+			runtime.ReadMemStats(&to)
+			require.Equal(t, Unknown, res)
+			return int64(to.TotalAlloc - from.TotalAlloc)
+		}
+		fixed := allocated(Bounds{Steps: 1, Time: time.Minute}) // of the history itself
+		const most = 16 << 20
+		got := allocated(Bounds{Steps: 1 << 40, Time: time.Minute, Memory: most}) - fixed
+		assert.Less(t, got, int64(most), "%d operations more", before)
+		assert.Greater(t, got, int64(most/8), "the bound is near to what is used")
+		assert.Greater(t, allocated(Bounds{Steps: 1 << 40, Time: time.Minute, Memory: 4 * most})-fixed, 2*got, "and it is what ends the search")
+	}
+	assert.EqualValues(t, 128<<20, Bounds{}.orDefaults().Memory)
+}
+
+// Replicas that answer eventual reads, and events, are no part of it.
+func TestContestedIsAboutStrongOperations(t *testing.T) {
+	ops := []history.Op{
+		{Kind: history.Create, Outcome: history.OK, Class: history.Contested, Seq: 1, Writer: 1, Start: tick(0), End: tick(1)},
+		{Kind: history.Update, Outcome: history.OK, Class: history.Contested, Seq: 1, Writer: 2, Start: tick(3), End: tick(4)},
+		{Kind: history.Read, Outcome: history.OK, Class: history.Eventual, Seq: 1, Writer: 1, Start: tick(6), End: tick(7)},
+		{Kind: history.Deliver, Outcome: history.OK, Class: history.Stream, Seq: 5, Start: tick(8), End: tick(8)},
+	}
+	res, n := Contested(ops, Bounds{})
+	assert.Equal(t, Yes, res)
+	assert.Equal(t, 2, n)
+	ops[2].Class = history.Contested
+	res, _ = Contested(ops, Bounds{})
+	assert.Equal(t, No, res)
 }
 
 // A contested session may expire once nobody has refreshed it for its time,

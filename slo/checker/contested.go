@@ -22,18 +22,25 @@ const (
 	Unknown Linearizable = "unknown" // the checker gave up
 )
 
-// Bounds of the check of one contested session. The bound on steps is reached
-// first as a rule, and makes the answer repeatable; it also bounds memory.
+// Bounds of the check of one contested session. Those on steps and memory are
+// reached first as a rule, and make the answer repeatable.
 type Bounds struct {
-	Ops   int           // 0: 20,000
-	Steps int64         // 0: 2,000,000
-	Time  time.Duration // 0: 20 s
+	Ops    int           // 0: 20,000
+	Steps  int64         // 0: 2,000,000
+	Time   time.Duration // 0: 20 s
+	Memory int64         // bytes that the search may keep; 0: 128 MiB
 }
+
+// stepBytes bounds what Porcupine keeps of a step that succeeded: a bit for
+// each operation, the state, the cache entry and its share of a map that grows,
+// and the entry on the stack of the search. Steps that fail keep nothing.
+func stepBytes(ops int) int64 { return int64(ops/64+1)*8 + 384 }
 
 func (b Bounds) orDefaults() Bounds {
 	b.Ops = cmp.Or(b.Ops, 20_000)
 	b.Steps = cmp.Or(b.Steps, 2_000_000)
 	b.Time = cmp.Or(b.Time, 20*time.Second)
+	b.Memory = cmp.Or(b.Memory, 128<<20)
 	return b
 }
 
@@ -102,14 +109,22 @@ func Contested(ops []history.Op, b Bounds) (Linearizable, int) {
 	if len(h) > b.Ops {
 		return Unknown, len(h)
 	}
-	var steps atomic.Int64
+	var steps, kept atomic.Int64
+	var gaveUp atomic.Bool
+	each := stepBytes(len(h))
 	model := porcupine.Model{
 		Init: func() any { return state{} },
 		StepContext: func(_ context.Context, s, in, _ any) (bool, any) {
 			if steps.Add(1) > b.Steps {
+				gaveUp.Store(true)
 				return false, s // every branch fails from here on: the search ends
 			}
-			return step(s.(state), in.(input))
+			ok, next := step(s.(state), in.(input))
+			if ok && kept.Add(each) > b.Memory {
+				gaveUp.Store(true)
+				return false, s
+			}
+			return ok, next
 		},
 		Equal: func(a, b any) bool { return a.(state) == b.(state) },
 		Hash: func(s any) uint64 {
@@ -120,7 +135,7 @@ func Contested(ops []history.Op, b Bounds) (Linearizable, int) {
 	switch res := porcupine.CheckOperationsTimeout(model, h, b.Time); {
 	case res == porcupine.Ok:
 		return Yes, len(h)
-	case res == porcupine.Illegal && steps.Load() <= b.Steps:
+	case res == porcupine.Illegal && !gaveUp.Load():
 		return No, len(h)
 	}
 	return Unknown, len(h)
@@ -137,7 +152,7 @@ func porcupineHistory(ops []history.Op) []porcupine.Operation {
 	}
 	seen := map[id]time.Duration{}
 	for i := range ops {
-		if o := &ops[i]; o.Outcome == history.OK && o.Kind.Observes() && !o.Absent && !o.Corrupt {
+		if o := &ops[i]; o.Outcome == history.OK && strong(o) && o.Kind.Observes() && !o.Absent && !o.Corrupt {
 			k := id{o.Writer, o.Seq}
 			if at, ok := seen[k]; !ok || o.End < at {
 				seen[k] = o.End
@@ -151,6 +166,9 @@ func porcupineHistory(ops []history.Op) []porcupine.Operation {
 	}
 	for i := range ops {
 		o := &ops[i]
+		if !strong(o) {
+			continue
+		}
 		end, in := int64(o.End), input{}
 		if o.Outcome == history.Unknown {
 			end, in.open = open, true

@@ -11,8 +11,8 @@
 // effect arbitrarily late.
 //
 // What is found, and how it is told apart. All of it concerns strong
-// observations: ok reads of any class, and the states that touch and close
-// return.
+// observations: ok reads of any class but Eventual, and the states
+// that touch and close return.
 //
 //   - Phantom: a state that no write had begun to write by the end of the
 //     observation, or one that was promised not to be applied (failed, or
@@ -49,8 +49,45 @@
 //   - Unread: it must exist during a read-back phase, and no read of that
 //     phase got an answer.
 //
+//   - Duplicated write: a state that came back after a state that certainly came
+//     after it had been found, and stayed until something else was written. The
+//     reads that found it are stale or backward, and counted as that; this is the
+//     name of what explains them best. A client can't tell whether the old write
+//     was applied again or the newer one undone. Where nothing was written since,
+//     the newer write is lost, and that is what is counted.
+//
+// # Eventual reads
+//
+// A read that any replica may answer promises less, and is no strong observation.
+// What is judged, for the reads of each client, are two of the session guarantees
+// of Terry, Demers, Petersen, Spreitzer, Theimer and Welch, Session Guarantees for
+// Weakly Consistent Replicated Data, 1994:
+//
+//   - Read your writes: a read shows the last write that its client had
+//     acknowledged before it began, or a later one. Close counts as a write, and a
+//     session that may have been closed or may have expired need not be there.
+//   - Monotonic reads: a read shows no older state than any read of the same
+//     client that had ended before it began. Only eventual reads are held against
+//     each other; one that violates it is not held against later ones.
+//
+// A state is older than another if it certainly took effect before it: its write
+// had been acknowledged, or somebody had found it, before the other write began.
+// Unanswered writes may take effect late, so that their numbers say nothing. For
+// reads that do not overlap this is exact: there is a violation if and only if no
+// order of the writes explains what the client found.
+//
+// Phantom and corrupt states are wrong in every mode and count as the strong ones
+// do. Staleness is the time from the acknowledgement of the write that replaced a
+// state to the start of the read that still found it: a lower bound, since
+// the write took effect before.
+//
+// # Event streams: [Stream]
+//
 // # Contested sessions: [Contested]
 //
 // Several writers make it the general problem, which goes to Porcupine, bounded
-// in operations, in steps and in time: it says unknown when it gives up.
+// in operations, in steps, in memory and in time: it says unknown when it gives
+// up. The bound on memory is on what the search keeps, by an upper bound on what
+// it keeps of each step that succeeds ([Bounds]); as many checks may run at once
+// as the caller starts.
 package checker

@@ -16,7 +16,9 @@ func (c *Checker) final() {
 	case c.f.Early:
 		c.countReads(len(c.obs))
 	default:
-		c.countReads(c.lostWrites())
+		explained := c.lostWrites()
+		c.duplicated(explained)
+		c.countReads(explained)
 	}
 }
 
@@ -42,6 +44,9 @@ func (c *Checker) lostWithSession() {
 	}
 	if len(c.f.LostWrites) == 0 && last >= 0 {
 		c.f.LostWrites = append(c.f.LostWrites, c.writes[last].ack)
+	}
+	if last >= 0 {
+		c.f.violate(LostWrite, c.firstLost, "sequence %d, acknowledged at %s, went with the session", c.writes[last].seq, secs(c.writes[last].ack))
 	}
 }
 

@@ -32,6 +32,17 @@ const (
 	LateExpiry  = "late-expiry"
 	Resurrected = "resurrected"
 	LateWrite   = "late-write" // legal
+	Duplicated  = "duplicated-write"
+
+	ReadYourWrites = "read-your-writes"
+	MonotonicReads = "monotonic-reads"
+
+	ReplayGap      = "replay-gap"
+	Misordered     = "misordered-event"
+	RepeatedEvent  = "repeated-event"
+	CrossSession   = "cross-session-event"
+	PhantomEvent   = "phantom-event"
+	CorruptedEvent = "corrupt-event"
 )
 
 // Phase is one read-back of all sessions, over all regions that it was done from.
@@ -76,6 +87,12 @@ type Findings struct {
 
 	Stale, Backward, Phantom, Corrupt int
 	LateWrites                        int
+	// Duplicated counts the writes whose state came back to stay. The reads that
+	// found it again are counted as stale or backward as well.
+	Duplicated int
+
+	// Eventual is what was seen by reads that any replica may answer.
+	Eventual Eventual
 
 	// LostWrites holds the acknowledgement of each lost write.
 	LostWrites []time.Duration
@@ -91,13 +108,18 @@ type Violation struct {
 	Why   string
 }
 
-// maxViolations bounds what is kept of one session.
+// maxViolations bounds what is kept of one session, but for the first of each check.
 const maxViolations = 8
 
 func (f *Findings) violate(check string, op int, format string, args ...any) {
-	if len(f.Violations) < maxViolations {
+	if len(f.Violations) < maxViolations || !f.shows(check) {
 		f.Violations = append(f.Violations, Violation{check, op, fmt.Sprintf(format, args...)})
 	}
+}
+
+// shows says whether there is a violation of a check.
+func (f *Findings) shows(check string) bool {
+	return slices.ContainsFunc(f.Violations, func(v Violation) bool { return v.Check == check })
 }
 
 // fate of a write, as its client knows it.
@@ -130,6 +152,7 @@ type write struct {
 	seen  time.Duration // end of the first observation that saw it; never
 	last  time.Duration // latest start of an observation that saw it, else start
 	late  bool
+	again bool // it was counted as duplicated
 }
 
 // bound is when it has certainly taken effect.
@@ -147,20 +170,23 @@ type observation struct {
 // Checker checks sessions one after the other, and keeps its memory between
 // them. It is not safe for concurrent use.
 type Checker struct {
-	rules    Rules
-	ops      []history.Op
-	writes   []write
-	obs      []observation
-	absences []int
-	present  []int // operations that show that the session exists
-	byAck    []int // writes by acknowledgement
-	bySeen   []int // writes by first observation
-	refs     []int // acknowledged refreshes by end
-	f        Findings
+	rules        Rules
+	ops          []history.Op
+	writes       []write
+	obs          []observation
+	absences     []int
+	present      []int // operations that show that the session exists
+	byAck        []int // writes by acknowledgement
+	bySeen       []int // writes by first observation
+	refs         []int // acknowledged refreshes by end
+	replicaReads []int // ok reads that any replica may answer
+	replica      replica
+	f            Findings
 
 	born       time.Duration // it certainly exists from here on
 	closeStart time.Duration // a close may have taken effect from here on
 	closeAck   time.Duration // a close has certainly taken effect
+	closer     uint16        // whose close that was
 	firstLost  int           // operation that shows the session lost, or -1
 }
 
@@ -193,13 +219,14 @@ func (c *Checker) Session(ops []history.Op) Findings {
 	c.resurrection()
 	c.final()
 	c.unread()
+	c.eventual()
 	return c.f
 }
 
 // collect sorts the operations into what they say.
 func (c *Checker) collect() {
 	c.writes, c.obs, c.absences, c.present = c.writes[:0], c.obs[:0], c.absences[:0], c.present[:0]
-	c.byAck, c.bySeen, c.refs = c.byAck[:0], c.bySeen[:0], c.refs[:0]
+	c.byAck, c.bySeen, c.refs, c.replicaReads = c.byAck[:0], c.bySeen[:0], c.refs[:0], c.replicaReads[:0]
 	c.closeStart, c.closeAck = never, never
 	c.firstLost = -1
 	sorted := true
@@ -226,11 +253,17 @@ func (c *Checker) collect() {
 				c.closeStart = min(c.closeStart, o.Start)
 			}
 			if o.Outcome == history.OK && !o.Absent {
-				c.closeAck = min(c.closeAck, o.End)
+				if o.End < c.closeAck {
+					c.closeAck, c.closer = o.End, o.Client
+				}
 				c.f.Closed = true
 			}
 		case history.ReadBack:
 			c.f.ReadBack = c.f.ReadBack || o.Outcome == history.OK
+		case history.Read:
+			if o.Class == history.Eventual && o.Outcome == history.OK {
+				c.replicaReads = append(c.replicaReads, i)
+			}
 		}
 	}
 	if !sorted {
@@ -273,7 +306,7 @@ func (c *Checker) match() {
 	}
 	for i := range c.ops {
 		o := &c.ops[i]
-		if o.Outcome != history.OK {
+		if o.Outcome != history.OK || !strong(o) {
 			continue
 		}
 		if o.Kind.Observes() || o.Absent {
@@ -283,22 +316,11 @@ func (c *Checker) match() {
 		case o.Absent:
 			c.absences = append(c.absences, i)
 		case o.Corrupt:
-			c.f.Corrupt++
-			c.f.violate(Corrupt, i, "the state found fails its checksum or names another session")
+			c.corrupt(i)
 		case created && o.End < conceived && (o.Kind.Observes() && c.find(o.Seq) >= 0 || !o.Kind.Observes()):
 			c.phantom(i, "the session was found before it was created")
 		case o.Kind.Observes():
-			n := c.find(o.Seq)
-			switch {
-			case n < 0:
-				c.phantom(i, "nobody ever wrote sequence %d", o.Seq)
-			case c.writes[n].fate == void && c.ops[c.writes[n].op].Outcome == history.OK:
-				c.phantom(i, "sequence %d was refused because its condition did not hold, and is there", o.Seq)
-			case c.writes[n].fate == void:
-				c.phantom(i, "sequence %d was promised not to be applied, and is there", o.Seq)
-			case c.writes[n].start > o.End:
-				c.phantom(i, "sequence %d was found before it was written", o.Seq)
-			default:
+			if n := c.source(i); n >= 0 {
 				w := &c.writes[n]
 				w.seen = min(w.seen, o.End)
 				w.last = max(w.last, o.Start)
@@ -309,6 +331,35 @@ func (c *Checker) match() {
 			c.exists(i)
 		}
 	}
+}
+
+// strong says whether an operation concerns the one state that a session has,
+// and not some replica's copy of it or the session's event stream.
+func strong(o *history.Op) bool { return o.Class != history.Eventual && o.Class != history.Stream }
+
+// source is the write behind the state that an operation found; -1 if it can't
+// have found it, which is counted.
+func (c *Checker) source(op int) int {
+	o := &c.ops[op]
+	n := c.find(o.Seq)
+	switch {
+	case n < 0:
+		c.phantom(op, "nobody ever wrote sequence %d", o.Seq)
+	case c.writes[n].fate == void && c.ops[c.writes[n].op].Outcome == history.OK:
+		c.phantom(op, "sequence %d was refused because its condition did not hold, and is there", o.Seq)
+	case c.writes[n].fate == void:
+		c.phantom(op, "sequence %d was promised not to be applied, and is there", o.Seq)
+	case c.writes[n].start > o.End:
+		c.phantom(op, "sequence %d was found before it was written", o.Seq)
+	default:
+		return n
+	}
+	return -1
+}
+
+func (c *Checker) corrupt(op int) {
+	c.f.Corrupt++
+	c.f.violate(Corrupt, op, "the state found fails its checksum or names another session")
 }
 
 func (c *Checker) phantom(op int, format string, args ...any) {
