@@ -211,7 +211,7 @@ func TestOverlapsAreTheSteadyState(t *testing.T) {
 		m.Rules.Overlap = OverlapQuorum
 		o := Options{Topology: three(1), Seed: 5}
 		o.Topology.Quorum = c.quorum
-		const years = 40_000
+		const years = 8_000
 		run := simulate(t, m, Measured{"none": trials(0)}, o, years)
 		mean, variance := stat.MeanVariance(yearsOf(run), nil)
 		near(t, c.down*Year, mean, math.Sqrt(variance), years, name)
@@ -236,7 +236,7 @@ func TestOverlapsAreTheSteadyState(t *testing.T) {
 func TestOverlapsNeedASharedShard(t *testing.T) {
 	m := plain(Class{Name: "a", Scenario: "none", Parts: Node, RatePerYear: 40, Repair: Exponential(Year / 1000)})
 	m.Rules.Overlap = OverlapQuorum
-	const years = 20_000
+	const years = 6_000
 	u := 0.04 / 1.04
 	both := 3*u*u*(1-u) + u*u*u // of three given nodes, two or more
 	for name, c := range map[string]struct {

@@ -28,7 +28,8 @@
 // durations that is the Bayesian bootstrap (Rubin, Annals of Statistics 9, 1981) of the
 // Kaplan-Meier estimate (Lo, Annals of Statistics 21, 1993) with one weight more than there are trials: the next
 // outage is worse than n others with probability 1/(n+1) whatever their
-// distribution, and is then drawn from a Pareto tail that begins at the worst. Mass beyond a censored
+// distribution, and is then drawn from a Pareto tail that begins at the worst. That
+// tail can't be measured, so the good end of each interval does without it. Mass beyond a censored
 // duration that is the longest one lasts until a person ends it, a
 // distribution in the file, and never less than was seen. A trial with several
 // faults is one draw: its durations share its weight.

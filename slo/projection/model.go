@@ -71,7 +71,7 @@ type Class struct {
 // Gamma(Events + 1/2) over PartYears, the posterior of Jeffreys' prior (Atwood et al.,
 // NUREG/CR-6823, 2003, section 6.2.2.5.2).
 type Observed struct {
-	Events    int     `yaml:"events" json:"events"`
+	Events    float64 `yaml:"events" json:"events"`
 	PartYears float64 `yaml:"part_years" json:"part_years"`
 }
 
@@ -162,7 +162,7 @@ type rate struct {
 func (c *Class) rate() rate {
 	switch {
 	case c.Observed != nil:
-		g := distuv.Gamma{Alpha: float64(c.Observed.Events) + 0.5, Beta: c.Observed.PartYears}
+		g := distuv.Gamma{Alpha: c.Observed.Events + 0.5, Beta: c.Observed.PartYears}
 		return rate{median: g.Quantile(0.5), low: g.Quantile(0.05), high: g.Quantile(0.95), gamma: &g}
 	case c.RatePerYear == 0 || c.ErrorFactor <= 1:
 		return rate{median: c.RatePerYear, low: c.RatePerYear, high: c.RatePerYear}
@@ -281,8 +281,8 @@ func (c *Class) validateRate(at string, fail func(field, format string, args ...
 	}
 	if o := c.Observed; o != nil {
 		switch {
-		case o.Events < 0:
-			fail(at+"observed.events", "%d is negative", o.Events)
+		case !(o.Events >= 0 && o.Events < 1e9) || o.Events != math.Trunc(o.Events):
+			fail(at+"observed.events", "%v is not a count", o.Events)
 		case !(o.PartYears > 0) || math.IsInf(o.PartYears, 0):
 			fail(at+"observed.part_years", "%v is not positive", o.PartYears)
 		}

@@ -166,6 +166,7 @@ type mode struct {
 	fixedRates bool
 	trials     trust
 	more       float64 // times as many trials
+	noTail     bool    // beyond what they showed
 }
 
 func (p *plan) draw(seed uint64, block int, how mode) *params {
@@ -189,6 +190,10 @@ func (p *plan) draw(seed uint64, block int, how mode) *params {
 		out.rates = append(out.rates, v/Year)
 	}
 	r = stream(seed, block, streamTrials)
+	rule := p.rule
+	if how.noTail {
+		rule.index = 0
+	}
 	for i, s := range p.samples {
 		switch {
 		case s == nil:
@@ -196,7 +201,7 @@ func (p *plan) draw(seed uint64, block int, how mode) *params {
 		case i%2 == 1 && s == p.samples[i-1]:
 			out.samplers = append(out.samplers, out.samplers[i-1])
 		default:
-			out.samplers = append(out.samplers, s.draw(r, how.trials, how.more, &p.rule))
+			out.samplers = append(out.samplers, s.draw(r, how.trials, how.more, &rule))
 		}
 	}
 	out.holds = p.topology.place(stream(seed, block, streamPlacement))

@@ -69,9 +69,9 @@ const (
 
 // Years of each block that the questions around the main one are asked of.
 const (
+	bareYears        = 40
 	sensitivityYears = 6
-	widthYears       = 20
-	moreYears        = 20
+	sideYears        = 20
 )
 
 // Project simulates years of the model's faults with the measured outages.
@@ -100,13 +100,17 @@ func Project(m *Model, measured Measured, o Options) (*Projection, error) {
 	e := engine{plan: p, seed: o.Seed, blocks: blocks, workers: o.Workers}
 	years := (o.Years + blocks - 1) / blocks
 	run := e.run(mode{trials: asSample, more: 1}, years, unchanged)
+	bare := run
+	if p.tailed() {
+		bare = e.run(mode{trials: asSample, more: 1, noTail: true}, bareYears, unchanged)
+	}
 
 	out := &Projection{
 		Schema: ResultSchema, Model: m.Name, Seed: o.Seed, Years: blocks * years, Confidence: o.Confidence,
 		Objective: o.Objective, Required: o.Required, NotMeasured: p.notMeasured, Assumptions: p.assumptions,
 		LeavesOut: m.LeavesOut, Topology: o.Topology,
 	}
-	out.summarize(run, o.Confidence)
+	out.summarize(run, bare, o.Confidence)
 	out.share(p, run, &o)
 	out.evidence(m, &o)
 	out.Sensitivity = e.sensitivities(BudgetS(o.Objective), out.Level(o.Objective).Probability.Value)
@@ -201,16 +205,29 @@ func spread(values, noise []float64, confidence float64) Estimate {
 // quantilesShown of a year's downtime.
 var quantilesShown = []float64{0.1, 0.5, 0.9, 0.95, 0.99, 0.999}
 
-func (out *Projection) summarize(run []tally, confidence float64) {
-	var all, means, noise []float64
+// yearly is the mean downtime of a year.
+func yearly(run []tally, confidence float64) Estimate {
+	var means, noise []float64
 	for _, t := range run {
-		all = append(all, t.years...)
 		m, v := stat.MeanVariance(t.years, nil)
 		means, noise = append(means, m), append(noise, v/float64(len(t.years)))
 	}
+	e := spread(means, noise, confidence)
+	e.Lower = max(0, e.Lower)
+	return e
+}
+
+// summarize takes from bare, years without the tail beyond the trials, the good end
+// of each interval. The tail is there because the trials may not have shown
+// the worst; that they have is possible too.
+func (out *Projection) summarize(run, bare []tally, confidence float64) {
+	var all []float64
+	for _, t := range run {
+		all = append(all, t.years...)
+	}
 	slices.Sort(all)
-	out.Mean = spread(means, noise, confidence)
-	out.Mean.Lower = max(0, out.Mean.Lower)
+	out.Mean = yearly(run, confidence)
+	out.Mean.Lower = min(out.Mean.Lower, yearly(bare, confidence).Lower)
 	out.Availability = Estimate{Value: 1 - out.Mean.Value/Year, Lower: 1 - out.Mean.Upper/Year, Upper: 1 - out.Mean.Lower/Year}
 	for _, q := range quantilesShown {
 		out.Quantiles = append(out.Quantiles, Quantile{q, stat.Quantile(q, stat.Empirical, all, nil)})
@@ -221,7 +238,9 @@ func (out *Projection) summarize(run []tally, confidence float64) {
 		slices.Sort(ls)
 	}
 	for _, a := range ls {
-		out.Levels = append(out.Levels, Level{Availability: a, BudgetS: BudgetS(a), Probability: inside(run, BudgetS(a), confidence)})
+		p := inside(run, BudgetS(a), confidence)
+		p.Upper = max(p.Upper, inside(bare, BudgetS(a), confidence).Upper)
+		out.Levels = append(out.Levels, Level{Availability: a, BudgetS: BudgetS(a), Probability: p})
 	}
 	out.Histogram, out.CDF = histogram(all), cdf(all)
 }
@@ -375,24 +394,19 @@ func (e *engine) sensitivities(budget, main float64) []Sensitivity {
 // widths of the interval with one kind of uncertainty alone.
 func (e *engine) widths(budget, confidence float64) Width {
 	of := func(how mode) float64 {
-		in := e.narrow(how, widthYears, budget, confidence)
+		in := e.probability(how, sideYears, budget, confidence)
 		return in.Upper - in.Lower
 	}
 	return Width{Trials: of(mode{fixedRates: true, trials: asSample, more: 1}), Rates: of(mode{trials: asCentral, more: 1})}
 }
 
-// narrow is inside from fewer years, without the bounds of what those can tell.
-func (e *engine) narrow(how mode, years int, budget, confidence float64) Estimate {
-	var shares, noise []float64
-	for _, t := range e.run(how, years, unchanged) {
-		k := 0.0
-		for _, d := range t.years {
-			if d <= budget {
-				k++
-			}
-		}
-		share := k / float64(years)
-		shares, noise = append(shares, share), append(noise, share*(1-share)/float64(years-1))
+// probability is inside of so many years a block, with the good end of the
+// interval from years without a tail as [Projection.summarize] has it.
+func (e *engine) probability(how mode, years int, budget, confidence float64) Estimate {
+	in := inside(e.run(how, years, unchanged), budget, confidence)
+	if how.trials == asSample && e.plan.tailed() {
+		how.noTail = true
+		in.Upper = max(in.Upper, inside(e.run(how, years, unchanged), budget, confidence).Upper)
 	}
-	return spread(shares, noise, confidence)
+	return in
 }

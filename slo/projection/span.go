@@ -52,8 +52,12 @@ type span struct {
 	table     []float64 // of a log-normal's quantiles, in steps of equal probability
 }
 
-// spanSteps of a table. Between its points it is linear, and exact above the last.
-const spanSteps = 2048
+// spanSteps of a table. Between its points it is linear; its last steps, where
+// the quantiles run away, are not used.
+const (
+	spanSteps = 2048
+	spanExact = 8
+)
 
 func (s *span) tabulate() {
 	s.table = make([]float64, spanSteps)
@@ -125,7 +129,7 @@ func (s *span) at(u float64) float64 {
 	}
 	x := u * spanSteps
 	i := int(x)
-	if i >= spanSteps-1 {
+	if i >= spanSteps-spanExact {
 		return s.quantile(u)
 	}
 	return s.table[i] + (x-float64(i))*(s.table[i+1]-s.table[i])

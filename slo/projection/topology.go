@@ -3,6 +3,7 @@ package projection
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 )
 
 // Topology is what the faults hit: how many parts there are, and which of them
@@ -121,9 +122,12 @@ func (t *Topology) validate() error {
 		if len(ns) != t.Replicas {
 			return fmt.Errorf("topology: placement: shard %d has %d replicas, not %d", s, len(ns), t.Replicas)
 		}
-		for _, n := range ns {
+		for i, n := range ns {
 			if n < 0 || n >= nodes {
 				return fmt.Errorf("topology: placement: shard %d: there is no node %d", s, n)
+			}
+			if slices.Contains(ns[:i], n) {
+				return fmt.Errorf("topology: placement: shard %d names node %d more than once", s, n)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package projection
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -33,7 +34,7 @@ var factors = []float64{1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100}
 // further ones look like those there are.
 func (e *engine) more(out *Projection, o *Options) *MoreTrials {
 	settled := func(how mode) bool {
-		in := e.narrow(how, moreYears, BudgetS(o.Objective), o.Confidence)
+		in := e.probability(how, sideYears, BudgetS(o.Objective), o.Confidence)
 		return in.Lower >= o.Required || in.Upper < o.Required
 	}
 	m := &MoreTrials{}
@@ -76,13 +77,26 @@ func (e *engine) more(out *Projection, o *Options) *MoreTrials {
 	return m
 }
 
+// fewTrials are too few for the bootstrap to keep its word (TestIntervalsCoverFewTrials).
+const fewTrials = 20
+
+// tailed says whether anything is drawn from beyond the trials.
+func (p *plan) tailed() bool {
+	return p.rule.index > 0 && slices.ContainsFunc(p.samples, func(s *sample) bool { return s != nil })
+}
+
 // ruleNotes says by which rules the figures came about.
 func (p *plan) ruleNotes() []string {
 	var out []string
 	if p.rule.index > 0 {
-		out = append(out, fmt.Sprintf("n trials leave a chance of 1 in n+1 for an outage worse than all of them: it is drawn from a Pareto tail of index %g from the worst one (or %s) on.", p.rule.index, p.model.Rules.Unseen.Floor))
+		out = append(out, fmt.Sprintf("n trials leave a chance of 1 in n+1 for an outage worse than all of them: it is drawn from a Pareto tail of index %g from the worst one (or %s) on. The good ends of the intervals do without that tail.", p.rule.index, p.model.Rules.Unseen.Floor))
 	} else {
 		out = append(out, "The trials count as if they had shown every outage that there can be: the rates file switches off the tail beyond them.")
+	}
+	for _, s := range p.model.Scenarios() {
+		if i := slices.IndexFunc(p.sources, func(x source) bool { return x.scenario == s && x.basis == BasisTrials }); i >= 0 && p.sources[i].trials < fewTrials {
+			out = append(out, fmt.Sprintf("%s has %d trials: below %d, intervals of outages that vary much hold the truth less often than they say.", s, p.sources[i].trials, fewTrials))
+		}
 	}
 	if p.overlap {
 		out = append(out, "Faults that together take the quorum of a shard are an outage until the first repair that gives it back. One shard down counts as the service down.")

@@ -17,6 +17,8 @@ func YearsInside(p float64) string {
 		return "an unknown share of the years"
 	case p == 1:
 		return "every year"
+	case p == 0:
+		return "no year"
 	case p >= 0.9995:
 		return fmt.Sprintf("all but one of %s years", groups(math.Floor(1/(1-p)+1e-9)))
 	case p >= 0.995:
@@ -51,7 +53,7 @@ func (p *Projection) Words() []string {
 	}
 	in := level.Probability
 	s := fmt.Sprintf("%s stay inside the budget of %s (%s)", upper(YearsInside(in.Value)), durationWords(level.BudgetS), nines(p.Objective))
-	if in.Value == 1 {
+	if strings.HasSuffix(YearsInside(in.Value), "year") {
 		s = strings.Replace(s, " stay ", " stays ", 1)
 	}
 	if in.Upper-in.Lower >= 0.005 {
