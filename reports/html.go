@@ -51,6 +51,7 @@ type page struct {
 	Outages                                []figure
 	Phases                                 *phasesPart
 	Recovery                               []table
+	Statistics                             *table
 	Fates, Consistency                     *table
 	Examples                               []pageExample
 	MoreExamples                           string
@@ -119,6 +120,9 @@ func newPage(r *slo.Result) (*page, error) {
 		return nil, err
 	}
 	p.Recovery = recoveryTables(r)
+	if r.Statistics != nil {
+		p.Statistics = statisticsTable(r.Statistics)
+	}
 	if len(r.Trials) > 0 {
 		p.Fates, p.Consistency = fatesTable(r), consistencyTable(r)
 	}
@@ -247,6 +251,7 @@ func (p *page) addNav() {
 		}
 	}
 	add(true, "objectives", "Objectives")
+	add(p.Statistics != nil, "statistics-part", "Trials")
 	add(len(p.Timelines) > 0, "timeline-part", "Timeline")
 	add(len(p.Outages) > 0 || p.TrialsFigure != nil, "outage-part", "Outage")
 	add(p.Phases != nil, "phases-part", "Phases")

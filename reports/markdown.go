@@ -63,6 +63,9 @@ func markdown(r *slo.Result, examples int) string {
 			line("  *What to do:* %s", md(o.Advice, 700))
 		}
 	}
+	if r.Statistics != nil {
+		b.WriteString(markdownStatistics(r.Statistics))
+	}
 	if len(r.Problems) > 0 {
 		line("\n**Problems of the run**\n")
 		for i, p := range r.Problems {

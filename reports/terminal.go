@@ -112,6 +112,9 @@ func terminal(r *slo.Result, color bool, width int) string {
 			s.wrapped("  - ", "", clean(p))
 		}
 	}
+	if r.Statistics != nil {
+		s.statistics(r.Statistics)
+	}
 	s.examples(r)
 	return s.String()
 }

@@ -189,11 +189,9 @@ func TestMutantIsShouted(t *testing.T) {
 func TestAgainIsACommandThatRepeats(t *testing.T) {
 	cmd := runCommand()
 	require.NoError(t, cmd.ParseFlags([]string{"--rps", "500", "--mutant", "no-fsync", "--after", "20s"}))
-	spec, err := scenarios.Named("power-loss")
-	require.NoError(t, err)
-	spec.Seed = 42
 	f := &runFlags{}
-	assert.Equal(t, "fivenines run 'my scenario.yaml' --rps 500 --after 20s --mutant no-fsync --seed 42", f.again(cmd, "my scenario.yaml", spec))
+	f.over.Objectives = map[string]string{"failover": "p90 < 5 s"}
+	assert.Equal(t, "fivenines run 'my scenario.yaml' --rps 500 --after 20s --mutant no-fsync --objective 'failover=p90 < 5 s' --seed 42", f.again(cmd, []string{"run", "my scenario.yaml"}, 42))
 }
 
 func TestDefaultOutIsNew(t *testing.T) {
