@@ -13,7 +13,7 @@ import (
 	"github.com/fivenines/fivenines/loadgen/resp"
 )
 
-// Connections to each entry, for each of reads and writes.
+// Connections to each entry, for each of reads and writes ([both]).
 const (
 	followerLinks = 2
 	sampleLinks   = 1 // of the witness and the contested clients
@@ -142,8 +142,10 @@ func (w *Workload) complete() error {
 		return fmt.Errorf("a Zipf exponent of %g, it must be over 1, or 0 for uniform keys", w.Zipf)
 	case w.Deadline < 10*time.Millisecond:
 		return fmt.Errorf("a deadline of %v", w.Deadline)
-	case w.Witness.Rate < 0 || w.Contested.Rate < 0 || w.Witness.Rate+w.Contested.Rate > w.Rate:
-		return fmt.Errorf("witness and contested rates of %g and %g do not fit into %g", w.Witness.Rate, w.Contested.Rate, w.Rate)
+	case w.Witness.Rate < 0 || w.Contested.Rate < 0 || w.Eventual.Rate < 0 || w.Witness.Rate+w.Contested.Rate+w.Eventual.Rate > w.Rate:
+		return fmt.Errorf("witness, contested and eventual rates of %g, %g and %g do not fit into %g", w.Witness.Rate, w.Contested.Rate, w.Eventual.Rate, w.Rate)
+	case w.Eventual.Region < 0 || w.Eventual.Region > 255:
+		return fmt.Errorf("eventual reads in region %d", w.Eventual.Region)
 	case w.Contested.Sessions < 0:
 		return fmt.Errorf("%d contested sessions", w.Contested.Sessions)
 	case len(w.Clients) == 0:
@@ -180,7 +182,7 @@ func (e *engine) people() error {
 		e.s.pops = append(e.s.pops, p)
 		return p
 	}
-	connect := func(region, perLane int, keep func(Entry) bool) (*pool, error) {
+	connect := func(region int, links [lanes]int, keep func(Entry) bool) (*pool, error) {
 		var es []Entry
 		for _, en := range w.Entries(region) {
 			if keep == nil || keep(en) {
@@ -195,14 +197,14 @@ func (e *engine) people() error {
 				return nil, fmt.Errorf("entry %s is node %d, at most %d fit a history", en.Address, en.Node, history.NoNode)
 			}
 		}
-		p := newPool(e, es, perLane)
+		p := newPool(e, es, links)
 		e.pools = append(e.pools, p)
 		return p, nil
 	}
 
 	left := w.Sessions
 	for i, c := range w.Clients {
-		p, err := connect(c.Region, followerLinks, nil)
+		p, err := connect(c.Region, both(followerLinks), nil)
 		if err != nil {
 			return err
 		}
@@ -227,7 +229,7 @@ func (e *engine) people() error {
 
 	if w.Witness.Rate > 0 {
 		r := w.Witness.Region
-		p, err := connect(r, sampleLinks, func(en Entry) bool { return en.Region == r })
+		p, err := connect(r, both(sampleLinks), func(en Entry) bool { return en.Region == r })
 		if err != nil {
 			return fmt.Errorf("witness: %w that stands there", err)
 		}
@@ -248,7 +250,7 @@ func (e *engine) people() error {
 		for i := range contestedWriters {
 			r := regions[i%len(regions)]
 			if pools[r] == nil {
-				p, err := connect(r, sampleLinks, nil)
+				p, err := connect(r, both(sampleLinks), nil)
 				if err != nil {
 					return fmt.Errorf("contested: %w", err)
 				}
@@ -263,6 +265,14 @@ func (e *engine) people() error {
 			class: history.Contested, region: e.s.writers[0].region, pool: e.s.writers[0].pool,
 			target: w.Contested.Sessions, client0: first, clients: contestedWriters,
 		})
+	}
+	if w.Eventual.Rate > 0 {
+		p, err := connect(w.Eventual.Region, [lanes]int{reads: sampleLinks}, nil)
+		if err != nil {
+			return fmt.Errorf("eventual: %w", err)
+		}
+		p.anyReplica = true
+		e.s.eventual = &population{class: history.Eventual, region: uint8(w.Eventual.Region), pool: p.index}
 	}
 	return nil
 }

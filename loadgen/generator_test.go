@@ -188,7 +188,7 @@ func after(d time.Duration, f func()) func() {
 func TestCloseStopsEverything(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Run("rig", func(t *testing.T) {
-		r := newRig(t, Workload{Sessions: 10, Witness: Witness{Region: 1, Rate: 10}}, 0, 1, 2)
+		r := newRig(t, Workload{Sessions: 10, Witness: Witness{Region: 1, Rate: 10}, Eventual: Eventual{Region: 2, Rate: 10}}, 0, 1, 2)
 		r.fill()
 		require.NoError(t, r.e.ReadBack(t.Context(), 1, 1000))
 		require.Greater(t, runtime.NumGoroutine(), before+20)

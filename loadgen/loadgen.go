@@ -35,6 +35,7 @@ type Workload struct {
 	Clients    []RegionShare // shares of follower clients per region
 	Witness    Witness
 	Contested  ContestedLoad
+	Eventual   Eventual
 	Seed       int64
 	// Partition maps a key to the target's shard, for the record.
 	Partition func(key string) int
@@ -65,6 +66,15 @@ type Witness struct {
 type ContestedLoad struct {
 	Sessions int
 	Rate     float64 // operations a second over all of them, within Workload.Rate
+}
+
+// Eventual reads are GETs on connections that asked for eventual consistency
+// (READONLY), so that any replica may answer. They go to the entries in Region, or
+// to the next ones while none of those can be used, and are made on behalf of the
+// owners of the followers' sessions. Rate counts within Workload.Rate.
+type Eventual struct {
+	Region int
+	Rate   float64 // 0: none
 }
 
 // Stats is what the generator says of itself.

@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -42,6 +43,9 @@ func lane(k history.Kind) int {
 	return reads
 }
 
+// both is as many connections for reads as for writes.
+func both(n int) [lanes]int { return [lanes]int{n, n} }
+
 // pool is how the clients of one class in one region reach the system: a few
 // connections to each entry, what is known of each entry's health, and where
 // slots are led.
@@ -50,6 +54,8 @@ type pool struct {
 	index   uint8
 	entries []*entry
 	regions []int // of the entries, in order of preference, each once
+	// anyReplica pools ask for eventual consistency, and for no leader.
+	anyReplica bool
 
 	// Guarded by the engine's lock.
 	leaders  [resp.Slots]int16 // index in entries, -1 unknown
@@ -59,6 +65,7 @@ type pool struct {
 	busy     []uint32          // gates with something to do
 	oracle   int               // the entry that is asked for slots
 	move     bool              // ask another region's next
+	turn     int               // of the entries of a region that any of may answer
 
 	askSlots chan struct{}
 }
@@ -95,7 +102,7 @@ type owed struct {
 	part uint16 // the partition, of which the answer tells even when the request has ended
 }
 
-func newPool(e *engine, entries []Entry, perLane int) *pool {
+func newPool(e *engine, entries []Entry, links [lanes]int) *pool {
 	p := &pool{e: e, index: uint8(len(e.pools)), askSlots: make(chan struct{}, 1)}
 	for i := range p.leaders {
 		p.leaders[i] = -1
@@ -103,7 +110,7 @@ func newPool(e *engine, entries []Entry, perLane int) *pool {
 	for _, en := range entries {
 		x := &entry{Entry: en, p: p, probe: make(chan struct{}, 1), slots: make(chan struct{}, 1)}
 		for l := range x.links {
-			for range perLane {
+			for range links[l] {
 				x.links[l] = append(x.links[l], &link{en: x, lane: l, released: make(chan struct{}, 1)})
 			}
 		}
@@ -125,7 +132,9 @@ func (p *pool) start(ctx context.Context) {
 			}
 		}
 	}
-	p.e.wg.Go(func() { p.keepSlots(ctx) })
+	if !p.anyReplica {
+		p.e.wg.Go(func() { p.keepSlots(ctx) })
+	}
 }
 
 func kick(c chan struct{}) {
@@ -189,6 +198,9 @@ func (p *pool) last(ln int) *link {
 // entry that can be used, else nowhere.
 func (p *pool) route(slot uint16, g *gate, ln int) *link {
 	lead := int(p.leaders[slot])
+	if p.anyReplica {
+		return p.replica(lead, g, ln)
+	}
 	if n := g.shift % max(len(p.regions), 2); n != 0 {
 		if l := p.elsewhere(lead, n, g.shift, ln); l != nil {
 			return l
@@ -197,6 +209,29 @@ func (p *pool) route(slot uint16, g *gate, ln int) *link {
 	if lead >= 0 {
 		if l := p.entries[lead].cur[ln]; l != nil {
 			return l
+		}
+	}
+	return p.fallback[ln]
+}
+
+// replica is the next entry of the region that is preferred of those that can be
+// used; after refusals, of the region after that. Only an entry that has no replica
+// of a slot redirects to its leader (MOVED), which is then asked for good.
+func (p *pool) replica(lead int, g *gate, ln int) *link {
+	if lead >= 0 && p.entries[lead].cur[ln] != nil {
+		return p.entries[lead].cur[ln]
+	}
+	p.turn++
+	for i := range p.regions {
+		region := p.regions[(i+g.shift)%len(p.regions)]
+		var there []*link
+		for _, en := range p.entries {
+			if en.Region == region && en.cur[ln] != nil {
+				there = append(there, en.cur[ln])
+			}
+		}
+		if len(there) > 0 {
+			return there[p.turn%len(there)]
 		}
 	}
 	return p.fallback[ln]
@@ -270,6 +305,9 @@ func (p *pool) hangUp() {
 // overdue by the deadline. One that still answers others is left alone however late
 // it is: giving it up would lose what it is about to answer.
 func (p *pool) check(now time.Duration) {
+	if p.anyReplica {
+		p.comeBack(now, false)
+	}
 	for _, en := range p.entries {
 		patience := silence + 2*time.Duration(en.rtt.Load())
 		for _, ls := range en.links {
@@ -453,14 +491,18 @@ func (p *pool) learnSlots(c *resp.Conn, patience time.Duration) error {
 	if cluster && told < resp.Slots {
 		p.move = true // it doesn't know them all, as who is cut off: ask another next time
 	}
-	now := p.e.clock()
+	p.comeBack(p.e.clock(), changed)
+	return nil
+}
+
+// comeBack ends staying elsewhere after refusals: if the leader is another one, or
+// after a while.
+func (p *pool) comeBack(now time.Duration, changed bool) {
 	for i := range p.gates {
-		// Back to the leader: if it is another one, or after a while.
 		if g := &p.gates[i]; !g.shut && (changed || now-g.shifted > stayElsewhere) {
 			g.shift = 0
 		}
 	}
-	return nil
 }
 
 func (p *pool) find(r resp.SlotRange) int {
@@ -488,6 +530,9 @@ func (l *link) keep(ctx context.Context) {
 	back := newBackoff(e, uint64(l.en.Node)<<16|uint64(l.en.p.index)<<8|uint64(l.lane)+1)
 	for ctx.Err() == nil {
 		c, _, err := resp.Dial(ctx, l.en.Address, dialTimeout)
+		if err == nil && l.en.p.anyReplica {
+			err = readOnly(ctx, c)
+		}
 		var rc *resp.Pipe
 		if err == nil {
 			rc, err = c.Detach()
@@ -510,6 +555,23 @@ func (l *link) keep(ctx context.Context) {
 		back.lived(time.Since(began))
 		back.sleep(ctx)
 	}
+}
+
+// readOnly lets any replica answer on a connection. A server that knows no such
+// thing says so, and answers as it always does.
+func readOnly(ctx context.Context, c *resp.Conn) error {
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	err := c.Ask(dialTimeout, func(r resp.Reply) error {
+		if r.Type != resp.Error && (r.Type != resp.Simple || string(r.Bytes) != "OK") {
+			return fmt.Errorf("READONLY: answered with %.64q", r.Bytes)
+		}
+		return nil
+	}, "READONLY")
+	if err != nil {
+		c.Close()
+	}
+	return err
 }
 
 // adopt gives the loop a connection, unless the pool has ended.

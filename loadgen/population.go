@@ -68,6 +68,10 @@ type sessions struct {
 	witness   *population
 	contested []contestedSession
 	writers   []population // of the contested sessions: where each client stands
+	eventual  *population  // where those who read from any replica stand; it has no sessions
+
+	// Sessions that eventual reads return to.
+	written, looked recent
 
 	expiries timeHeap[expiryItem]
 	gone     fifo[expiryItem] // sessions whose time is over; at is when
@@ -197,6 +201,9 @@ func (s *sessions) draw(now time.Duration) intent {
 	if u -= s.w.Contested.Rate; u < 0 && len(s.contested) > 0 {
 		return s.drawContested()
 	}
+	if u -= s.w.Eventual.Rate; u < 0 && s.eventual != nil {
+		return s.drawEventual(now)
+	}
 	p := s.pops[0]
 	if s.followers > 1 {
 		v := s.rng.Float64()
@@ -264,6 +271,48 @@ func (s *sessions) drawWitness(now time.Duration) intent {
 		}
 		return s.write(p, history.Update, n, ses)
 	}
+}
+
+// drawEventual reads a session as its own writer does. Of the many sessions few
+// would be read soon after they were written, or twice, which is when a replica
+// that is behind shows: half of the reads go to sessions that were written not long
+// ago, a quarter to those that were read so.
+func (s *sessions) drawEventual(now time.Duration) intent {
+	n := uint64(0)
+	switch s.rng.IntN(4) {
+	case 0, 1:
+		n = s.written.draw(s)
+	case 2:
+		n = s.looked.draw(s)
+	}
+	if n == 0 {
+		if n = s.readable(s.pops[0], now); n == 0 {
+			return s.read(s.pops[0], 0)
+		}
+	}
+	s.looked.add(n)
+	p := s.eventual
+	return intent{kind: history.Read, class: p.class, n: n, client: s.all.get(n).writer, region: p.region, pool: p.pool}
+}
+
+// recent is the last few sessions that something was done to.
+type recent struct {
+	n    [32]uint64
+	next int
+}
+
+func (r *recent) add(n uint64) {
+	r.n[r.next%len(r.n)] = n
+	r.next++
+}
+
+// draw chooses one that is remembered still, 0 if it chose in vain.
+func (r *recent) draw(s *sessions) uint64 {
+	n := r.n[s.rng.IntN(len(r.n))]
+	if s.all.get(n) == nil {
+		return 0
+	}
+	return n
 }
 
 func (s *sessions) drawContested() intent {
@@ -382,6 +431,9 @@ func (s *sessions) settle(op *history.Op) {
 	acked := op.Outcome == history.OK && !op.Absent && !op.Exists
 	if acked && op.TTL > 0 {
 		ses.expiry = op.End + ses.timeToLive()
+	}
+	if s.eventual != nil && acked && op.Class == history.Follower {
+		s.written.add(op.Session)
 	}
 	switch op.Kind {
 	case history.Create:

@@ -32,7 +32,7 @@ func (e *engine) ReadBack(ctx context.Context, region int, perSecond float64) er
 		e.mu.Unlock()
 		return fmt.Errorf("read back: the load generator is closed")
 	}
-	p := newPool(e, entries, auditLinks)
+	p := newPool(e, entries, both(auditLinks))
 	e.pools = append(e.pools, p)
 	sessions := e.s.worthReading()
 	e.mu.Unlock()

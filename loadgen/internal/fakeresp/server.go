@@ -21,6 +21,34 @@ type Store struct {
 	data   map[string]item
 	writes map[string]int // value -> how often a SET with it arrived
 	keep   bool
+	past   map[string][]version // from when a server began to lag
+}
+
+// version is what a key held from an instant on.
+type version struct {
+	at    time.Time
+	item  item
+	there bool
+}
+
+// note keeps what a key holds now, if that may be asked for later. The lock is held.
+func (s *Store) note(key string) {
+	if s.past == nil {
+		return
+	}
+	it, ok := s.data[key]
+	s.past[key] = append(s.past[key], version{time.Now(), it, ok})
+}
+
+// asOf is what a key held at an instant. The lock is held.
+func (s *Store) asOf(key string, at time.Time) (item, bool) {
+	vs := s.past[key]
+	for i := len(vs) - 1; i >= 0; i-- {
+		if v := &vs[i]; !v.at.After(at) {
+			return v.item, v.there && (v.item.expiry.IsZero() || at.Before(v.item.expiry))
+		}
+	}
+	return item{}, false
 }
 
 type item struct {
@@ -58,6 +86,7 @@ func (s *Store) Delete(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.data, key)
+	s.note(key)
 }
 
 // Set changes a value and keeps its expiry.
@@ -67,6 +96,7 @@ func (s *Store) Set(key string, value []byte) {
 	it := s.data[key]
 	it.value = value
 	s.data[key] = it
+	s.note(key)
 }
 
 // Keys lists all keys.
@@ -106,8 +136,14 @@ type Server struct {
 	Refuse atomic.Pointer[func(cmd, key string) string]
 	// DropWrites acknowledges writes without doing them.
 	DropWrites atomic.Bool
-	// Commands counts what arrived, PING and CLUSTER left out.
-	Commands atomic.Int64
+	// Commands counts what arrived, PING, CLUSTER and READONLY left out; Eventual, of
+	// it, the reads on connections that had sent READONLY.
+	Commands, Eventual atomic.Int64
+
+	// NoReadOnly makes READONLY an error, as on a server without a cluster.
+	NoReadOnly atomic.Bool
+
+	lag atomic.Int64 // of reads on such connections
 }
 
 // Start serves store on a loopback port of its own.
@@ -136,6 +172,20 @@ func (s *Server) Delay(all, writes time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.delay, s.writeDelay = all, writes
+}
+
+// Lag makes reads on connections that sent READONLY find the data as it was that
+// long ago, as a replica that is behind does.
+func (s *Server) Lag(d time.Duration) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if s.store.past == nil {
+		s.store.past = map[string][]version{}
+		for key, it := range s.store.data {
+			s.store.past[key] = []version{{item: it, there: true}}
+		}
+	}
+	s.lag.Store(int64(d))
 }
 
 // Stall makes the server silent: it accepts, and neither reads nor answers,
@@ -224,6 +274,7 @@ func (s *Server) accept() {
 
 func (s *Server) serve(c net.Conn) {
 	var in, out []byte
+	eventual := false
 	buf := make([]byte, 64<<10)
 	late := make(chan reply, 1<<14)
 	s.mu.Lock()
@@ -268,7 +319,7 @@ func (s *Server) serve(c net.Conn) {
 			}
 			rest = rest[used:]
 			var w bool
-			out, w = s.command(out, args)
+			out, w = s.command(out, args, &eventual)
 			wrote = wrote || w
 		}
 		in = in[:copy(in, rest)]
@@ -306,8 +357,14 @@ func parse(b []byte) (args [8][]byte, used int) {
 	return args, n
 }
 
-func (s *Server) command(out []byte, a [8][]byte) (_ []byte, write bool) {
+func (s *Server) command(out []byte, a [8][]byte, eventual *bool) (_ []byte, write bool) {
 	switch string(a[0]) {
+	case "READONLY", "READWRITE":
+		if s.NoReadOnly.Load() {
+			return append(out, "-ERR This instance has cluster support disabled\r\n"...), false
+		}
+		*eventual = string(a[0]) == "READONLY"
+		return append(out, "+OK\r\n"...), false
 	case "PING":
 		return append(out, "+PONG\r\n"...), false
 	case "CLUSTER":
@@ -326,6 +383,7 @@ func (s *Server) command(out []byte, a [8][]byte) (_ []byte, write bool) {
 	it, ok := st.data[string(a[1])]
 	if ok && !it.expiry.IsZero() && time.Now().After(it.expiry) {
 		delete(st.data, string(a[1]))
+		st.note(string(a[1]))
 		ok = false
 	}
 	bulk := func() {
@@ -338,18 +396,26 @@ func (s *Server) command(out []byte, a [8][]byte) (_ []byte, write bool) {
 	drop := s.DropWrites.Load()
 	switch cmd {
 	case "GET":
+		if *eventual {
+			s.Eventual.Add(1)
+			if lag := time.Duration(s.lag.Load()); lag > 0 {
+				it, ok = st.asOf(string(a[1]), time.Now().Add(-lag))
+			}
+		}
 		bulk()
 		return out, false
 	case "GETDEL":
 		bulk()
 		if !drop {
 			delete(st.data, string(a[1]))
+			st.note(string(a[1]))
 		}
 	case "GETEX":
 		bulk()
 		if ok && !drop {
 			it.expiry = expiry(a[2], a[3])
 			st.data[string(a[1])] = it
+			st.note(string(a[1]))
 		}
 	case "SET":
 		if st.keep {
@@ -360,6 +426,7 @@ func (s *Server) command(out []byte, a [8][]byte) (_ []byte, write bool) {
 		}
 		if !drop {
 			st.data[string(a[1])] = item{bytes.Clone(a[2]), expiry(a[4], a[5])}
+			st.note(string(a[1]))
 		}
 		out = append(out, "+OK\r\n"...)
 	default:
