@@ -96,7 +96,7 @@ func TestEventualReadsGoToAnyReplica(t *testing.T) {
 	lacking, after, again := unlike(all)
 	require.Zero(t, lacking, "nothing lags")
 	require.Greater(t, after, n/2)
-	require.Greater(t, again, n/10, "of two thousand sessions the same ones are read again")
+	require.Greater(t, again, n/4, "of two thousand sessions the same ones are read again")
 	require.EqualValues(t, count(all, follows), r.e.Interval().Intended, "they are nobody's availability")
 }
 
@@ -133,7 +133,7 @@ func TestEventualReadsFallOver(t *testing.T) {
 	}))
 	r.inTime()
 	over := count(ops, func(o *history.Op) bool { return isEventual(o) && good(o) && o.Node == 0 && o.Intended > down })
-	require.Greater(t, over, 300, "reads that went over")
+	require.Greater(t, over, 150, "reads that went over")
 	require.GreaterOrEqual(t, eventualCount(r.servers[0]), over, "any replica may answer there too")
 	require.Greater(t, count(ops, func(o *history.Op) bool { return isEventual(o) && good(o) && o.Node == 1 && o.Intended > up }), 100, "they come back")
 	require.Zero(t, count(ops, func(o *history.Op) bool { return !isEventual(o) && bad(o) }), "nobody else noticed")
