@@ -25,8 +25,8 @@ var (
 // BCa is the two-sided bootstrap interval of a statistic, bias-corrected and
 // accelerated (Efron, Journal of the American Statistical Association 82, 1987,
 // 171-185; Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-// section 14.3). The statistic gets a slice of the sample's size (one less for
-// the acceleration, which is by jackknife), may reorder it and must not keep it.
+// section 14.3). The statistic gets a copy of the sample's size (one less for
+// the acceleration, which is by jackknife); it may change it and must not keep it.
 //
 // It suits smooth statistics such as a mean, a trimmed mean or a ratio; for a
 // quantile [QuantileInterval] is exact. It is approximate: an interval of the
@@ -56,7 +56,6 @@ func BCaDifference(base, next []float64, statistic func([]float64) float64, conf
 // bca is the interval of a statistic of independent samples.
 func bca(samples [][]float64, statistic func([][]float64) float64, confidence float64, resamples int, rng *rand.Rand) (Interval, error) {
 	needOpenUnit("confidence", confidence)
-	spread := false
 	for _, x := range samples {
 		needSample(x)
 		if len(x) < MinBootstrap {
@@ -65,10 +64,6 @@ func bca(samples [][]float64, statistic func([][]float64) float64, confidence fl
 		if !allFinite(x) {
 			return unbounded(), fmt.Errorf("%w: a value is infinite", ErrNotSmooth)
 		}
-		spread = spread || slices.Min(x) < slices.Max(x)
-	}
-	if !spread {
-		return unbounded(), ErrNoSpread
 	}
 	const beyond = 20 // resamples outside each end, else the end is the accident of a few
 	if need := int(math.Ceil(beyond * 2 / (1 - confidence) * (1 - slack))); resamples < need {
@@ -143,7 +138,7 @@ func acceleration(samples [][]float64, statistic func([][]float64) float64) floa
 		left := make([]float64, len(x))
 		mean := 0.0
 		for i := range x {
-			for o, other := range samples { // the statistic may have reordered any
+			for o, other := range samples { // the statistic may have changed any
 				copy(work[o][:len(other)], other)
 			}
 			work[s] = append(append(work[s][:0], x[:i]...), x[i+1:]...)

@@ -128,6 +128,9 @@ func TestKaplanMeierUncensored(t *testing.T) {
 				require.InDelta(t, math.Sqrt(p*(1-p)/float64(n)), s.StandardError(at), 1e-12)
 			} else {
 				require.True(t, math.IsNaN(s.StandardError(at)))
+				if len(s.Steps) > 1 { // S falls: what bounded it before bounds it now
+					require.Equal(t, s.Interval(slices.Max(x)-0.5, 0.95).Upper, s.Interval(at, 0.95).Upper)
+				}
 			}
 		}
 		for _, q := range []float64{0.1, 0.5, 0.9} {
