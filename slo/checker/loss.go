@@ -82,7 +82,7 @@ func (c *Checker) lostWrites() int {
 		case w.fate == acked && w.start > at:
 			c.f.LostWrites = nil
 			return n // written over since: nothing is left to tell a loss by
-		case w.fate == acked && w.start > left.bound() && w.ack < c.ops[c.obs[best].op].Start:
+		case w.fate == acked && w != left && w.start > left.bound() && w.ack < c.ops[c.obs[best].op].Start:
 			c.f.LostWrites = append(c.f.LostWrites, w.ack)
 			lastLost = i
 		}
