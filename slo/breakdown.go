@@ -111,36 +111,37 @@ func (c *Operations) availability() *Value {
 // splitByRegion finds the outages of each region's clients, from the tracks of
 // all of them.
 func (t *trial) splitByRegion(tracks [][]track, ticks *cadences) {
-	own := map[uint8][][]track{}
-	for region := range ticks {
-		if ticks[region] == nil {
-			continue
-		}
-		ts := make([][]track, len(tracks))
-		for load := range tracks {
-			ts[load] = make([]track, len(tracks[load]))
-			for p := range ts[load] {
-				ts[load][p].cadence = ticks[region][load*len(tracks[load])+p]
-			}
-		}
-		own[uint8(region)] = ts
-	}
-	for load := range tracks {
-		for p := range tracks[load] {
-			tr := &tracks[load][p]
-			for _, s := range tr.bad {
-				to := &own[s.region][load][p]
-				to.bad = append(to.bad, s)
-			}
-			for _, s := range tr.good {
-				to := &own[s.region][load][p]
-				to.good = append(to.good, s)
-			}
+	var used []uint8
+	for n := range ticks {
+		if ticks[n] != nil {
+			used = append(used, uint8(n))
 		}
 	}
-	for region, ts := range own {
-		t.places.region(t, region).outages = t.outagesOf(ts, nil)
+	for _, n := range used {
+		own := tracks
+		if len(used) > 1 {
+			own = make([][]track, len(tracks))
+			for load := range tracks {
+				own[load] = make([]track, len(tracks[load]))
+				for p := range own[load] {
+					all := &tracks[load][p]
+					own[load][p] = track{cadence: ticks[n][load*len(tracks[load])+p], bad: of(all.bad, n), good: of(all.good, n)}
+				}
+			}
+		}
+		t.places.region(t, n).outages = t.outagesOf(own, nil)
 	}
+}
+
+// of are the operations of one region's clients.
+func of(all []shot, region uint8) []shot {
+	var out []shot
+	for _, s := range all {
+		if s.region == region {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // places are findings by region and by partition.
