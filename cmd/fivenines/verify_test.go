@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestVerifyBadInput(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	rates := filepath.Join(dir, "rates.yaml")
+	require.NoError(t, os.WriteFile(rates, []byte("schema: fivenines/rates/v1\nname: x\nclases: []\n"), 0o600))
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"regon-loss"}, exitUsage, `no scenario is called "regon-loss"; did you mean region-loss?`},
+		{[]string{"node-crash", "node-crash"}, exitUsage, "scenario node-crash stands there twice"},
+		{[]string{"--rates", rates}, exitUsage, rates + ":3: "},
+		{[]string{"--rates", filepath.Join(dir, "none.yaml")}, exitUsage, "none.yaml"},
+		{[]string{"--availability", "five nines"}, exitUsage, `--availability: "five nines" is not a percentage between 0 and 100 %`},
+		{[]string{"--required", "100 %"}, exitUsage, "--required"},
+		{[]string{"--years", "5"}, exitUsage, "--years must be 1000 or more, not 5"},
+		{[]string{"--from", dir}, exitRun, "is not the folder of a run"},
+		{[]string{"--from", dir, "node-crash"}, exitUsage, "verify --from takes no scenarios"},
+		{[]string{"--trials", "-1"}, exitUsage, "--trials must be more than 0"},
+	} {
+		code, _, stderr := cli(t, append([]string{"verify"}, c.args...)...)
+		assert.Equal(t, c.code, code, "%v: %s", c.args, stderr)
+		assert.Contains(t, stderr, c.says, "%v", c.args)
+	}
+	code, out, stderr := cli(t, "verify", "--print-rates")
+	require.Equal(t, exitMet, code, stderr)
+	require.NoError(t, os.WriteFile(rates, []byte(out), 0o600))
+	code, _, stderr = cli(t, "verify", "--rates", rates, "--from", dir)
+	assert.Equal(t, exitRun, code)
+	assert.Contains(t, stderr, "is not the folder of a run", "the rates that it prints are good")
+}
+
+func TestSeenFrom(t *testing.T) {
+	assert.Equal(t, "../a", seenFrom("/x/out", "/x/a"))
+	assert.Equal(t, "a", seenFrom("/x", "/x/a"))
+}
