@@ -69,9 +69,10 @@ const (
 
 // Years of each block that the questions around the main one are asked of.
 const (
-	bareYears        = 40
-	sensitivityYears = 6
-	sideYears        = 20
+	bareYears        = 30
+	sensitivityYears = 4
+	sideYears        = 16
+	moreYears        = 40
 )
 
 // Project simulates years of the model's faults with the measured outages.

@@ -13,7 +13,7 @@ import (
 // Same arguments, same projection, whoever simulated which block.
 func TestWorkersChangeNothing(t *testing.T) {
 	m, measured := Default(), measuredDefaults(10)
-	o := Options{Years: 2000, Seed: 7, Workers: 1}
+	o := Options{Years: 1000, Seed: 7, Workers: 1}
 	want := project(t, m, measured, o)
 	for _, workers := range []int{2, 5} {
 		o.Workers = workers
@@ -68,14 +68,12 @@ func TestNamesAndOrderOfTrialsDontMatter(t *testing.T) {
 // A tail, more faults, more maintenance, overlaps: each only adds downtime.
 func TestWhatAddsDowntime(t *testing.T) {
 	measured := measuredDefaults(10)
-	o := Options{Years: 4000}
-	base := Default()
 	mean := func(change func(*Model, *Options)) float64 {
-		m, o := Default(), o
+		m, o := Default(), Options{}
 		change(m, &o)
-		return project(t, m, measured, o).Mean.Value
+		return yearly(simulate(t, m, measured, o, 4000), 0.9).Value
 	}
-	all := project(t, base, measured, o).Mean.Value
+	all := mean(func(*Model, *Options) {})
 	for name, less := range map[string]func(*Model, *Options){
 		"no tail":        func(m *Model, _ *Options) { m.Rules.Unseen.Index = 0 },
 		"no overlaps":    func(m *Model, _ *Options) { m.Rules.Overlap = OverlapIgnored },

@@ -44,6 +44,7 @@ type world struct {
 
 	cumulated []float64 // rates of the sources that come by chance
 	chance    []int     // their numbers
+	parts     []float64 // parts per rate
 	planned   []plannedSource
 
 	nodeOut, regionOut, linkOut []int
@@ -116,7 +117,7 @@ func (w *world) run(params *params, seed uint64, block, years int, how change) t
 		if k > 0 {
 			from = w.cumulated[k-1]
 		}
-		part := min(int((x-from)/(w.cumulated[k]-from)*float64(s.count)), s.count-1)
+		part := min(int((x-from)*w.parts[k]), s.count-1)
 		e := out{source: w.chance[k], part: part}
 		down, undo := two(r.Uint64())
 		repair := s.repair.at(r.Float64())
@@ -145,7 +146,7 @@ func two(bits uint64) (float64, float64) {
 func (w *world) reset(params *params, seed uint64, block, years int, how change) {
 	p := w.plan
 	w.params, w.how = params, how
-	w.cumulated, w.chance, w.planned = w.cumulated[:0], w.chance[:0], w.planned[:0]
+	w.cumulated, w.chance, w.parts, w.planned = w.cumulated[:0], w.chance[:0], w.parts[:0], w.planned[:0]
 	sum := 0.0
 	for i := range p.sources {
 		s := &p.sources[i]
@@ -162,7 +163,7 @@ func (w *world) reset(params *params, seed uint64, block, years int, how change)
 			continue
 		}
 		sum += all
-		w.cumulated, w.chance = append(w.cumulated, sum), append(w.chance, i)
+		w.cumulated, w.chance, w.parts = append(w.cumulated, sum), append(w.chance, i), append(w.parts, float64(s.count)/all)
 	}
 	clear(w.nodeOut)
 	clear(w.regionOut)

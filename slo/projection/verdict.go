@@ -34,7 +34,7 @@ var factors = []float64{1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100}
 // further ones look like those there are.
 func (e *engine) more(out *Projection, o *Options) *MoreTrials {
 	settled := func(how mode) bool {
-		in := e.probability(how, sideYears, BudgetS(o.Objective), o.Confidence)
+		in := e.probability(how, moreYears, BudgetS(o.Objective), o.Confidence)
 		return in.Lower >= o.Required || in.Upper < o.Required
 	}
 	m := &MoreTrials{}

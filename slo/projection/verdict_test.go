@@ -201,7 +201,7 @@ func TestSpreadTakesTheNoiseOut(t *testing.T) {
 }
 
 func TestHistogramHoldsEveryYear(t *testing.T) {
-	p := project(t, Default(), measuredDefaults(10), Options{Years: 4000})
+	p := project(t, Default(), measuredDefaults(10), Options{Years: 2000})
 	sum := 0.0
 	for i, b := range p.Histogram {
 		sum += b.Share
@@ -218,7 +218,7 @@ func TestHistogramHoldsEveryYear(t *testing.T) {
 		assert.LessOrEqual(t, p.Levels[i+1].Probability.Value, p.Levels[i].Probability.Value)
 	}
 	assert.InDelta(t, 315.576, BudgetS(0.99999), 1e-6)
-	odd := project(t, Default(), measuredDefaults(10), Options{Years: 4000, Objective: 0.9995})
+	odd := project(t, Default(), measuredDefaults(10), Options{Years: 1000, Objective: 0.9995})
 	assert.NotNil(t, odd.Level(0.9995))
 	assert.Nil(t, odd.Level(0.5))
 }
