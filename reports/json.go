@@ -4,9 +4,39 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/fivenines/fivenines/slo"
 )
+
+// WriteBaseline writes the result as [WriteJSON] does, without what a comparison does not
+// need (pictures, regions, partitions, examples), small enough for a repository.
+func WriteBaseline(w io.Writer, r *slo.Result) error {
+	b := *r
+	b.Timeline, b.Marks, b.Examples = nil, nil, nil
+	b.Trials = slices.Clone(r.Trials)
+	for i := range b.Trials {
+		t := &b.Trials[i]
+		t.Regions, t.Partitions, t.Sessions = nil, nil, nil
+		t.Faults = slices.Clone(t.Faults)
+		for j := range t.Faults {
+			f := &t.Faults[j]
+			f.Evidence, f.Failover, f.Undo = "", whole(f.Failover), whole(f.Undo)
+		}
+		t.Measures.Failover = whole(t.Measures.Failover)
+	}
+	return WriteJSON(w, &b)
+}
+
+// whole is an outage without its partitions.
+func whole(o *slo.Outage) *slo.Outage {
+	if o == nil {
+		return nil
+	}
+	c := *o
+	c.Partitions = nil
+	return &c
+}
 
 // WriteJSON writes result.json: indented, fields in the order of the schema.
 func WriteJSON(w io.Writer, r *slo.Result) error {

@@ -81,3 +81,18 @@ func TestCompare(t *testing.T) {
 		assert.Contains(t, stderr, c.says)
 	}
 }
+
+// A baseline is small, valid, and says the same in a comparison as the whole result.
+func TestBaseline(t *testing.T) {
+	run := filepath.Dir(storedRun(t, 0, 2, 2.1, 2.2, 2.05, 2.15))
+	code, base, stderr := cli(t, "report", run, "--format", "baseline", "--out", "-")
+	require.Equal(t, exitMet, code, stderr)
+	require.NoError(t, slo.ValidateJSON([]byte(base)))
+	path := filepath.Join(t.TempDir(), "baseline.json")
+	require.NoError(t, os.WriteFile(path, []byte(base), 0o600))
+	slow := storedRun(t, 0, 3, 3.1, 3.2, 3.05, 3.15)
+	_, want, _ := cli(t, "compare", run, slow, "--format", "markdown")
+	code, got, _ := cli(t, "compare", path, slow, "--format", "markdown")
+	assert.Equal(t, exitMiss, code)
+	assert.Equal(t, want, got)
+}

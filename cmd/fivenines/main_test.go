@@ -73,7 +73,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"analyze"}, exitUsage, "accepts 1 arg"},
 		{[]string{"analyze", dir}, exitRun, "is not the folder of a run"},
 		{[]string{"report", dir}, exitRun, "is not the folder of a run"},
-		{[]string{"report", dir, "--format", "pdf"}, exitUsage, `fivenines: no format is called "pdf"; there are html, json, junit, markdown`},
+		{[]string{"report", dir, "--format", "pdf"}, exitUsage, `fivenines: no format is called "pdf"; there are badge, baseline, html, json, junit, markdown`},
 		{[]string{"report", dir, "--format", "json,html", "--out", "-"}, exitUsage, "takes one format, not 2"},
 		{[]string{"up", "--mutant", "no-fsync"}, exitUsage, "add --i-know-this-is-broken"},
 		{[]string{"up", "--topology", "two-region"}, exitUsage, `no topology is called "two-region"`},

@@ -23,6 +23,8 @@ var formats = map[string]struct {
 	file  string
 	write func(io.Writer, *slo.Result) error
 }{
+	"badge":    {"badge.svg", reports.WriteBadge},
+	"baseline": {"baseline.json", reports.WriteBaseline},
 	"html":     {"report.html", reports.WriteHTML},
 	"json":     {"result.json", reports.WriteJSON},
 	"junit":    {"junit.xml", reports.WriteJUnit},
@@ -34,9 +36,10 @@ func reportCommand() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "report RUN",
-		Short: "Write a stored run's result as HTML, JSON, JUnit or Markdown",
+		Short: "Write a stored run's result as HTML, JSON, JUnit, Markdown, badge or baseline",
 		Example: `  fivenines report runs/20260102T150405Z-region-loss --format html,markdown
-  fivenines report RUN --format markdown --out - >> "$GITHUB_STEP_SUMMARY"`,
+  fivenines report RUN --format markdown --out - >> "$GITHUB_STEP_SUMMARY"
+  fivenines report RUN --format baseline --out - > .github/baselines/node-crash.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, f := range want {
@@ -71,7 +74,7 @@ func reportCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&want, "format", []string{"html"}, "html, json, junit, markdown")
+	cmd.Flags().StringSliceVar(&want, "format", []string{"html"}, "badge, baseline (for fivenines compare), html, json, junit, markdown")
 	cmd.Flags().StringVar(&out, "out", "", "folder to write to, or - for standard output (default the run's folder)")
 	return cmd
 }
