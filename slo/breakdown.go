@@ -217,7 +217,10 @@ func (s *findings) fates() Fates {
 		StaleReads: s.stale, BackwardReads: s.backward, PhantomReads: s.phantom, CorruptReads: s.corrupt, LateWrites: s.lateWrites,
 		ExpiryViolations: s.violatedExpiry, ExpiredEarly: s.early, ExpiredLate: s.late, Resurrected: s.back, Recreated: s.recreated, Unread: s.unread,
 		Histories: s.several.histories, LinearizableOps: s.several.ops, NotLinearizable: s.several.no, Undecided: s.several.unknown,
-		MinorityAcks: s.minority,
+		MinorityAcks: s.minority, Duplicated: s.duplicated,
+		EventualReads: s.eventual.Reads, ReadYourWrites: s.eventual.ReadYourWrites, NonMonotonic: s.eventual.NonMonotonic,
+		StreamEvents: s.stream.Events, ReplayGaps: s.stream.Gaps, DuplicateEvents: s.stream.Duplicates, RepeatedEvents: s.stream.Repeated,
+		Misordered: s.stream.Misordered, CrossSession: s.stream.CrossSession, PhantomEvents: s.stream.Phantom, CorruptEvents: s.stream.Corrupt,
 	}
 }
 
@@ -362,5 +365,8 @@ func (f Fates) plus(o *Fates) Fates {
 		f.StaleReads + o.StaleReads, f.BackwardReads + o.BackwardReads, f.PhantomReads + o.PhantomReads, f.CorruptReads + o.CorruptReads, f.LateWrites + o.LateWrites,
 		f.ExpiryViolations + o.ExpiryViolations, f.ExpiredEarly + o.ExpiredEarly, f.ExpiredLate + o.ExpiredLate, f.Resurrected + o.Resurrected, f.Recreated + o.Recreated, f.Unread + o.Unread,
 		f.Histories + o.Histories, f.LinearizableOps + o.LinearizableOps, f.NotLinearizable + o.NotLinearizable, f.Undecided + o.Undecided, f.MinorityAcks + o.MinorityAcks,
+		f.Duplicated + o.Duplicated, f.EventualReads + o.EventualReads, f.ReadYourWrites + o.ReadYourWrites, f.NonMonotonic + o.NonMonotonic,
+		f.StreamEvents + o.StreamEvents, f.ReplayGaps + o.ReplayGaps, f.DuplicateEvents + o.DuplicateEvents, f.RepeatedEvents + o.RepeatedEvents,
+		f.Misordered + o.Misordered, f.CrossSession + o.CrossSession, f.PhantomEvents + o.PhantomEvents, f.CorruptEvents + o.CorruptEvents,
 	}
 }

@@ -91,27 +91,37 @@ func (t *trial) example(v violation) Example {
 // maxOverruled bounds the lost writes that an example marks.
 const maxOverruled = 6
 
-// overruled are the writes that operation `at` should have found, as far as
-// their sequence numbers tell: the acknowledged ones that are gone, or the last
-// of them.
+// overruled are the writes that operation `at` should have found: of a stale
+// read the last one that was acknowledged before it, of a loss those that nobody
+// had found since, at least the last one. Sequence numbers tell their order.
 func overruled(ops []history.Op, at int, check string) []int {
 	found := &ops[at]
-	most := 1
+	floor := found.Seq
 	switch check {
-	case checker.LostWrite:
-		most = maxOverruled
-	case checker.StaleRead, checker.LostSession, checker.EarlyExpiry:
+	case checker.LostWrite, checker.LostSession, checker.EarlyExpiry:
+		for i := range ops {
+			if o := &ops[i]; found.Absent && o.Outcome == history.OK && o.Kind.Observes() && !o.Absent && !o.Corrupt && o.End < found.Start {
+				floor = max(floor, o.Seq)
+			}
+		}
+	case checker.StaleRead:
 	default:
 		return nil
 	}
-	var out []int
+	var acked, out []int
 	for i := range ops {
 		o := &ops[i]
 		if (o.Kind == history.Create || o.Kind == history.Update) && o.Outcome == history.OK && !o.Absent && !o.Exists && o.End < found.Start && (found.Absent || o.Seq > found.Seq) {
-			out = append(out, i)
+			acked = append(acked, i)
+			if o.Seq > floor {
+				out = append(out, i)
+			}
 		}
 	}
-	return out[max(0, len(out)-most):]
+	if len(out) == 0 || check != checker.LostWrite {
+		return acked[max(0, len(acked)-1):]
+	}
+	return out[max(0, len(out)-maxOverruled):]
 }
 
 // tell puts operations into an example, by their indices.
@@ -186,6 +196,7 @@ func (t *trial) exampleOp(o *history.Op) ExampleOp {
 // letters are kinds of operations in a picture.
 var letters = map[history.Kind]string{
 	history.Create: "c", history.Read: "r", history.Update: "u", history.Touch: "t", history.Close: "x", history.ReadBack: "b",
+	history.Emit: "e", history.Deliver: "d", history.Resume: "s",
 }
 
 // line is one operation as text; who is put before what was done.
@@ -203,6 +214,8 @@ func (t *trial) line(o *history.Op, who string) string {
 	}
 	fmt.Fprintf(&b, ": %s%s", who, o.Kind)
 	switch {
+	case o.Class == history.Stream:
+		b.WriteString(streamText(o))
 	case o.Absent:
 		b.WriteString(", no such session")
 	case o.Exists:

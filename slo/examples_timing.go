@@ -23,7 +23,7 @@ var shownBy = map[string][]string{
 	SessionLoss:      {checker.LostSession},
 	LostWrites:       {checker.LostWrite},
 	Regressed:        {checker.LostWrite},
-	StaleReads:       {checker.StaleRead, checker.Backward, checker.Phantom, checker.Corrupt},
+	StaleReads:       {checker.StaleRead, checker.Backward, checker.Phantom, checker.Corrupt, checker.Duplicated},
 	Expiry:           {checker.EarlyExpiry, checker.LateExpiry, checker.Resurrected},
 	Linearizability:  {Linearizability},
 	MinorityAckWrite: {MinorityAckWrite},
@@ -32,6 +32,11 @@ var shownBy = map[string][]string{
 	MTTD:             {checkOutage},
 	MTTR:             {checkRecovery},
 	Availability:     {checkUnavailable},
+	ReadYourWrites:   {checker.ReadYourWrites},
+	MonotonicReads:   {checker.MonotonicReads},
+	Staleness:        {checkStaleness},
+	ReplayGaps:       {checker.ReplayGap, checker.Misordered, checker.RepeatedEvent},
+	CrossSession:     {checker.CrossSession, checker.PhantomEvent, checker.CorruptedEvent},
 	Capacity:         nil, // its shortfall is in no single operation
 }
 

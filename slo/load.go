@@ -80,7 +80,7 @@ func (t *trial) measureLoad(sum *totals) {
 	b.span = t.beforeFault()
 	ops := 0
 	t.ops.each(func(o *history.Op) {
-		if o.Class == history.Audit || t.loadOf(o) < 0 {
+		if o.Class == history.Audit || o.Class == history.Stream || t.loadOf(o) < 0 {
 			return
 		}
 		ops++

@@ -116,9 +116,41 @@ func TestMetamorphic(t *testing.T) {
 	}
 }
 
+// Sessions have nothing to do with each other: a history beside itself, with the
+// sessions under other names, counts everything twice and measures what it did.
+func TestInterleaved(t *testing.T) {
+	counted := 0
+	for _, name := range histories.Names() {
+		h, err := histories.Load(name)
+		require.NoError(t, err)
+		one, err := analyze(recordOf(h), configOf(t, h))
+		require.NoError(t, err)
+		both := changed(h, nil, nil, nil)
+		for n, ops := range h.Trials {
+			for _, o := range ops {
+				o.Session += 1 << 20
+				both.Trials[n] = append(both.Trials[n], o)
+			}
+			rand.New(rand.NewPCG(3, 4)).Shuffle(len(both.Trials[n]), func(i, j int) { ops := both.Trials[n]; ops[i], ops[j] = ops[j], ops[i] })
+		}
+		two, err := analyze(recordOf(both), configOf(t, h))
+		require.NoError(t, err)
+		for i := range one.Trials {
+			got, want := two.Trials[i].Measures, one.Trials[i].Measures
+			for name, n := range ints(want) {
+				want := 2 * n
+				counted += n
+				assert.Equal(t, want, ints(got)[name], "%s: %s", h.Name, name)
+			}
+			assert.Equal(t, want.Staleness, got.Staleness, h.Name)
+		}
+	}
+	require.Greater(t, counted, 500)
+}
+
 // The same run gives the same bytes, on any number of processors.
 func TestDeterministic(t *testing.T) {
-	for _, name := range []string{"region-loss-good", "lost-write-bad", "contested-bad", "recreated-bad"} {
+	for _, name := range []string{"region-loss-good", "lost-write-bad", "contested-bad", "recreated-bad", "all-measures-replicas-bad"} {
 		h, err := histories.Load(name)
 		require.NoError(t, err)
 		bytes := func() string {
@@ -141,7 +173,7 @@ func TestDeterministic(t *testing.T) {
 
 // Every history, recorded as a run on disk and opened again, gives the same result.
 func TestAnalyzeRecordedRun(t *testing.T) {
-	for _, name := range []string{"region-loss-good", "minority-ack-bad", "not-finished-bad"} {
+	for _, name := range []string{"region-loss-good", "minority-ack-bad", "not-finished-bad", "all-measures-replicas-bad"} {
 		h, err := histories.Load(name)
 		require.NoError(t, err)
 		dir := t.TempDir()

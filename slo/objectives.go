@@ -13,20 +13,25 @@ import (
 // Names of the objectives that a scenario may declare, with the measure that
 // each one bounds (strictly below the maximum for durations, at most for counts).
 const (
-	Failover         = "failover"           // seconds, Measures.Failover.Value
-	SessionLoss      = "session-loss"       // count
-	LostWrites       = "lost-writes"        // count
-	Regressed        = "regressed"          // count
-	StaleReads       = "stale-reads"        // count: stale, backward, phantom and corrupt reads
-	Expiry           = "expiry"             // count
-	Linearizability  = "linearizability"    // count of histories that are not linearizable
-	RPO              = "rpo"                // seconds
-	RTO              = "rto"                // seconds
-	MTTD             = "mttd"               // seconds, mean over trials
-	MTTR             = "mttr"               // seconds, mean over trials
-	Availability     = "availability"       // share of good operations in the run, minimum
-	Capacity         = "capacity"           // achieved over target rate before the fault, minimum
-	MinorityAckWrite = "minority-ack-write" // count: writes that a cut-off side acknowledged after it lost its quorum (plus the lease)
+	Failover         = "failover"             // seconds, Measures.Failover.Value
+	SessionLoss      = "session-loss"         // count
+	LostWrites       = "lost-writes"          // count
+	Regressed        = "regressed"            // count
+	StaleReads       = "stale-reads"          // count: stale, backward, phantom and corrupt reads
+	Expiry           = "expiry"               // count
+	Linearizability  = "linearizability"      // count of histories that are not linearizable
+	RPO              = "rpo"                  // seconds
+	RTO              = "rto"                  // seconds
+	MTTD             = "mttd"                 // seconds, mean over trials
+	MTTR             = "mttr"                 // seconds, mean over trials
+	Availability     = "availability"         // share of good operations in the run, minimum
+	Capacity         = "capacity"             // achieved over target rate before the fault, minimum
+	ReadYourWrites   = "read-your-writes"     // count: eventual reads that lack a write of their own session's writer
+	MonotonicReads   = "monotonic-reads"      // count: eventual reads older than an earlier one of the same session's writer
+	Staleness        = "staleness"            // seconds, Measures.Staleness.Max: the state of every eventual read is replaced for less
+	ReplayGaps       = "replay-gaps"          // count: events that a stream passed over, misordered, or delivered twice over one connection
+	CrossSession     = "cross-session-events" // count: events of another session, that nobody emitted, or corrupt ones
+	MinorityAckWrite = "minority-ack-write"   // count: writes that a cut-off side acknowledged after it lost its quorum (plus the lease)
 )
 
 // unit of an objective's measure.
@@ -63,6 +68,11 @@ var rows = []row{
 	{Expiry, count, safety},
 	{Linearizability, count, safety},
 	{MinorityAckWrite, count, safety},
+	{ReadYourWrites, count, safety},
+	{MonotonicReads, count, safety},
+	{Staleness, seconds, safety},
+	{ReplayGaps, count, safety},
+	{CrossSession, count, safety},
 	{RPO, seconds, safety},
 	{RTO, seconds, timing},
 	{MTTD, seconds, timing},

@@ -181,6 +181,18 @@ type Fates struct {
 	NotLinearizable  int `json:"linearizable_histories_no,omitempty"`
 	Undecided        int `json:"linearizable_histories_unknown,omitempty"`
 	MinorityAcks     int `json:"minority_acknowledged_writes,omitempty"`
+	Duplicated       int `json:"duplicated_writes,omitempty"`
+	EventualReads    int `json:"eventual_reads,omitempty"`
+	ReadYourWrites   int `json:"read_your_writes_violations,omitempty"`
+	NonMonotonic     int `json:"non_monotonic_reads,omitempty"`
+	StreamEvents     int `json:"stream_events,omitempty"`
+	ReplayGaps       int `json:"replay_gaps,omitempty"`
+	DuplicateEvents  int `json:"duplicate_events,omitempty"`
+	RepeatedEvents   int `json:"repeated_events,omitempty"`
+	Misordered       int `json:"misordered_events,omitempty"`
+	CrossSession     int `json:"cross_session_events,omitempty"`
+	PhantomEvents    int `json:"phantom_events,omitempty"`
+	CorruptEvents    int `json:"corrupt_events,omitempty"`
 }
 
 // FaultRecord says when a fault was asked for, proved and undone (RFC 3339, "" where it was not).
@@ -268,43 +280,66 @@ type PartitionOutage struct {
 
 // Measures of one trial, defined in DESIGN section 5.
 type Measures struct {
-	Sessions         int     `json:"sessions"` // acknowledged as created at any time in the trial
-	SessionsLost     int     `json:"sessions_lost"`
-	LostWrites       int     `json:"lost_writes"`
-	Regressed        int     `json:"regressed_sessions"`
-	Disrupted        int     `json:"disrupted_sessions"`
-	StaleReads       int     `json:"stale_reads"`
-	BackwardReads    int     `json:"backward_reads"`
-	PhantomReads     int     `json:"phantom_reads"`     // a state nobody wrote, or one promised not applied
-	CorruptReads     int     `json:"corrupt_reads"`     // checksum or identity wrong
-	LateWrites       int     `json:"late_writes"`       // unknown writes that took effect after a later acknowledged one: legal, shown
-	ExpiryViolations int     `json:"expiry_violations"` // sessions that expired early, expired late or were resurrected
-	ExpiredEarly     int     `json:"expired_early"`
-	ExpiredLate      int     `json:"expired_late"`
-	Resurrected      int     `json:"resurrected"`
-	Recreated        int     `json:"recreated_sessions"` // of the lost: made again in silence
-	Linearizable     string  `json:"linearizable"`       // yes, no, unknown
-	LinearizableOps  int     `json:"linearizable_ops"`
-	Histories        int     `json:"linearizable_histories"`         // contested sessions checked
-	NotLinearizable  int     `json:"linearizable_histories_no"`      // of them, not linearizable
-	Undecided        int     `json:"linearizable_histories_unknown"` // of them, given up
-	MinorityAcks     int     `json:"minority_acknowledged_writes"`
-	Unread           int     `json:"unread_sessions"` // read-back got no answer: nothing is claimed of them
-	Failover         *Outage `json:"failover_s"`
-	TimeToDetect     *Value  `json:"time_to_detect_s"`
-	RTO              *Value  `json:"rto_s"`
-	TimeToRecover    *Value  `json:"time_to_recover_s"` // from detection to the steady state (MTTR: its mean)
-	RPO              *Value  `json:"rpo_s"`
-	Unavailable      *Value  `json:"unavailable_s"`
-	Availability     *Value  `json:"availability"` // good over intended operations
-	SliceAvail       *Value  `json:"availability_slices"`
-	SessionAvail     *Value  `json:"availability_sessions"`
-	Capacity         *Value  `json:"capacity"`     // served in time over the target rate, before the fault
-	ReadP99          *Value  `json:"read_ms_p99"`  // latency before the fault
-	WriteP99         *Value  `json:"write_ms_p99"` // the same of all other operations
+	Sessions         int    `json:"sessions"` // acknowledged as created at any time in the trial
+	SessionsLost     int    `json:"sessions_lost"`
+	LostWrites       int    `json:"lost_writes"`
+	Regressed        int    `json:"regressed_sessions"`
+	Disrupted        int    `json:"disrupted_sessions"`
+	StaleReads       int    `json:"stale_reads"`
+	BackwardReads    int    `json:"backward_reads"`
+	PhantomReads     int    `json:"phantom_reads"`     // a state nobody wrote, or one promised not applied
+	CorruptReads     int    `json:"corrupt_reads"`     // checksum or identity wrong
+	LateWrites       int    `json:"late_writes"`       // unknown writes that took effect after a later acknowledged one: legal, shown
+	ExpiryViolations int    `json:"expiry_violations"` // sessions that expired early, expired late or were resurrected
+	ExpiredEarly     int    `json:"expired_early"`
+	ExpiredLate      int    `json:"expired_late"`
+	Resurrected      int    `json:"resurrected"`
+	Recreated        int    `json:"recreated_sessions"` // of the lost: made again in silence
+	Linearizable     string `json:"linearizable"`       // yes, no, unknown
+	LinearizableOps  int    `json:"linearizable_ops"`
+	Histories        int    `json:"linearizable_histories"`         // contested sessions checked
+	NotLinearizable  int    `json:"linearizable_histories_no"`      // of them, not linearizable
+	Undecided        int    `json:"linearizable_histories_unknown"` // of them, given up
+	MinorityAcks     int    `json:"minority_acknowledged_writes"`
+	Unread           int    `json:"unread_sessions"` // read-back got no answer: nothing is claimed of them
+	// Duplicated are the writes whose state came back to stay after a later one
+	// had been found. The reads that found it are stale or backward ones.
+	Duplicated      int    `json:"duplicated_writes"`
+	EventualReads   int    `json:"eventual_reads"` // that got an answer
+	ReadYourWrites  int    `json:"read_your_writes_violations"`
+	NonMonotonic    int    `json:"non_monotonic_reads"`
+	Staleness       *Stale `json:"staleness_s"`   // null without eventual reads
+	StreamEvents    int    `json:"stream_events"` // delivered
+	ReplayGaps      int    `json:"replay_gaps"`
+	DuplicateEvents int    `json:"duplicate_events"` // delivered again: over another connection legal
+	RepeatedEvents  int    `json:"repeated_events"`  // of them, those over the same connection
+	Misordered      int    `json:"misordered_events"`
+	CrossSession    int    `json:"cross_session_events"`
+	PhantomEvents   int    `json:"phantom_events"` // that nobody emitted, or were promised not to be
+	CorruptEvents   int    `json:"corrupt_events"`
+
+	Failover      *Outage `json:"failover_s"`
+	TimeToDetect  *Value  `json:"time_to_detect_s"`
+	RTO           *Value  `json:"rto_s"`
+	TimeToRecover *Value  `json:"time_to_recover_s"` // from detection to the steady state (MTTR: its mean)
+	RPO           *Value  `json:"rpo_s"`
+	Unavailable   *Value  `json:"unavailable_s"`
+	Availability  *Value  `json:"availability"` // good over intended operations
+	SliceAvail    *Value  `json:"availability_slices"`
+	SessionAvail  *Value  `json:"availability_sessions"`
+	Capacity      *Value  `json:"capacity"`     // served in time over the target rate, before the fault
+	ReadP99       *Value  `json:"read_ms_p99"`  // latency before the fault
+	WriteP99      *Value  `json:"write_ms_p99"` // the same of all other operations
 	// Phases splits the outage from the platform's events, seconds from asked:
 	// detected, elected, promoted, first ok write, last partition back.
 	Phases map[string]float64 `json:"phases,omitempty"`
+}
+
+// Stale is how long ago the states that eventual reads found had been replaced
+// by an acknowledged write, at least; 0 for a read that found the last state.
+type Stale struct {
+	P99 float64 `json:"p99"` // nearest rank
+	Max float64 `json:"max"`
 }
 
 // wrongReads are strong reads that no correct system gives.

@@ -30,6 +30,10 @@ type findings struct {
 	contested            []int     // sessions, index into groups
 	several              contested // in a place: of its contested sessions
 	minority             int       // in a place: writes acknowledged without a quorum
+	duplicated           int
+	eventual             checker.Eventual
+	worst                staleRead
+	stream               checker.StreamFindings
 	spread               spread
 	places               places
 }
@@ -65,10 +69,11 @@ func appendCapped(vs []violation, v violation) []violation {
 func (t *trial) checkSessions() {
 	t.groups = t.ops.group()
 	rules := checker.Rules{Grace: t.cfg.ExpiryGrace, Stopped: t.stopped}
+	streams := checker.StreamRules{Until: t.recordEnd(), Patience: t.cfg.Hold}
 	for _, p := range t.phases {
 		rules.Phases = append(rules.Phases, p.Phase)
 	}
-	for _, part := range parallel(len(t.groups.ids), func(from, to int) findings { return t.checkRange(rules, from, to) }) {
+	for _, part := range parallel(len(t.groups.ids), func(from, to int) findings { return t.checkRange(rules, streams, from, to) }) {
 		t.safety.join(&part)
 		t.places.fates.join(&part.places)
 		t.places.spread.join(&part.spread)
@@ -77,14 +82,16 @@ func (t *trial) checkSessions() {
 	m.Sessions, m.SessionsLost, m.Recreated = s.sessions, s.lost, s.recreated
 	m.LostWrites, m.Regressed, m.Disrupted = len(s.lostAcks), s.regressed, s.disrupted
 	m.StaleReads, m.BackwardReads, m.PhantomReads, m.CorruptReads = s.stale, s.backward, s.phantom, s.corrupt
-	m.LateWrites, m.Unread = s.lateWrites, s.unread
+	m.LateWrites, m.Unread, m.Duplicated = s.lateWrites, s.unread, s.duplicated
 	m.ExpiryViolations, m.ExpiredEarly, m.ExpiredLate, m.Resurrected = s.violatedExpiry, s.early, s.late, s.back
+	t.measureEventual()
+	t.measureStreams()
 	if s.windows > 0 {
 		m.SessionAvail = value(float64(s.goodWindows) / float64(s.windows))
 	}
 }
 
-func (t *trial) checkRange(rules checker.Rules, from, to int) findings {
+func (t *trial) checkRange(rules checker.Rules, streams checker.StreamRules, from, to int) findings {
 	var sum findings
 	var buf []history.Op
 	var windows []window
@@ -96,14 +103,27 @@ func (t *trial) checkRange(rules checker.Rules, from, to int) findings {
 		sum.goodWindows += good
 		sum.windows += all
 		sum.spread.add(windows)
-		if slices.ContainsFunc(buf, func(o history.Op) bool { return o.Class == history.Contested }) {
+		contested, stream := false, false
+		for j := range buf {
+			contested = contested || buf[j].Class == history.Contested
+			stream = stream || buf[j].Class == history.Stream
+		}
+		if contested {
 			sum.contested = append(sum.contested, i)
-			continue
+			if !stream {
+				continue
+			}
 		}
 		checker.Sort(buf)
-		f := c.Session(buf)
 		var one findings
-		one.add(t, t.groups.ids[i], buf, &f)
+		if !contested {
+			f := c.Session(buf)
+			one.add(t, t.groups.ids[i], buf, &f)
+		}
+		if stream {
+			f := checker.Stream(buf, streams)
+			one.addStream(t.groups.ids[i], buf, &f)
+		}
 		sum.join(&one)
 		sum.places.add(home(buf), &one)
 	}
@@ -134,9 +154,16 @@ func (s *findings) add(t *trial, session uint64, ops []history.Op, f *checker.Fi
 	s.corrupt += f.Corrupt
 	s.lateWrites += f.LateWrites
 	s.observed += f.Observed
+	s.duplicated += f.Duplicated
+	s.eventual = f.Eventual
+	if d := f.Eventual.Staleness; len(d) > 0 {
+		s.worst = staleRead{slices.Max(d), session, ops[f.Eventual.Worst]}
+	}
 	s.lostAcks = append(s.lostAcks, f.LostWrites...)
 	for _, v := range f.Violations {
-		s.violations = appendCapped(s.violations, violation{v.Check, session, ops[v.Op], v.Why})
+		if t.wanted(v.Check) {
+			s.violations = appendCapped(s.violations, violation{v.Check, session, ops[v.Op], v.Why})
+		}
 	}
 	if s.broken == "" && f.Broken != "" {
 		s.broken = fmt.Sprintf("session %d: %s", session, f.Broken)
@@ -170,10 +197,13 @@ func (s *findings) join(o *findings) {
 		{&s.corrupt, o.corrupt}, {&s.lateWrites, o.lateWrites}, {&s.observed, o.observed}, {&s.readBack, o.readBack},
 		{&s.expired, o.expired}, {&s.goodWindows, o.goodWindows}, {&s.windows, o.windows},
 		{&s.several.histories, o.several.histories}, {&s.several.ops, o.several.ops}, {&s.several.no, o.several.no}, {&s.several.unknown, o.several.unknown},
-		{&s.minority, o.minority},
+		{&s.minority, o.minority}, {&s.duplicated, o.duplicated},
 	} {
 		*f.to += f.from
 	}
+	joinEventual(&s.eventual, &o.eventual)
+	s.worst.join(&o.worst)
+	joinStream(&s.stream, &o.stream)
 	s.lostAcks = append(s.lostAcks, o.lostAcks...)
 	s.contested = append(s.contested, o.contested...)
 	for _, v := range o.violations {

@@ -109,6 +109,12 @@ func (t *trial) valueOf(name string) (Trialed, bool) {
 		return counted(t.m.NotLinearizable)
 	case MinorityAckWrite:
 		return counted(t.m.MinorityAcks)
+	case ReadYourWrites, MonotonicReads, ReplayGaps, CrossSession:
+		return counted(t.m.broken(name))
+	case Staleness:
+		if t.m.Staleness != nil {
+			return of(value(t.m.Staleness.Max))
+		}
 	}
 	return v, false
 }

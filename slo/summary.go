@@ -113,6 +113,10 @@ func (a *analysis) broken(v Verdict) []string {
 			out = append(out, plural(n, "history is not linearizable", "histories are not linearizable"))
 		case MinorityAckWrite:
 			out = append(out, plural(n, "write was acknowledged by a side without a quorum", "writes were acknowledged by a side without a quorum"))
+		case ReadYourWrites, MonotonicReads, ReplayGaps, CrossSession:
+			out = append(out, plural(n, guarantees[o.Name].one, guarantees[o.Name].many))
+		case Staleness:
+			out = append(out, fmt.Sprintf("an eventual read found what had been replaced for %s s (%s)", short(m), o.Target))
 		case Availability, Capacity:
 			out = append(out, fmt.Sprintf("%s was %s %% (%s)", o.Name, number(100*m), o.Target))
 		default:

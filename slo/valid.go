@@ -207,6 +207,13 @@ func (t *trial) lacksFor(name string) []string {
 			tried = tried || f.minority != nil && f.minority.Attempts > 0
 		}
 		lack(!tried, "no witness tried a write in a region that was proved to be cut off for longer than %v", minorityLease)
+	case ReadYourWrites, MonotonicReads, Staleness:
+		lack(s.eventual.Reads == 0, "no eventual read got an answer")
+		lack(name == ReadYourWrites && s.eventual.Reads > 0 && s.eventual.AfterOwn == 0, "no eventual read began after a write of its session's writer")
+		lack(name == MonotonicReads && s.eventual.Reads > 0 && s.eventual.Again == 0, "no eventual read began after an earlier one of its session")
+	case ReplayGaps, CrossSession:
+		lack(s.stream.Events == 0, "no stream delivered an event")
+		lack(name == ReplayGaps && s.stream.Events > 0 && s.stream.Emitted == 0, "no event was acknowledged as emitted")
 	case RTO:
 		lack(noFault, "no fault was injected")
 	case MTTD:

@@ -175,8 +175,8 @@ func (a *analysis) read(name string) reading {
 		return a.counted(func(t *trial) int {
 			return t.m.wrongReads()
 		}, func(t *trial) string {
-			return fmt.Sprintf("strong reads: %d; stale %d, backward %d, phantom %d, corrupt %d; unknown writes that took effect late, which is legal: %d",
-				t.safety.observed, t.m.StaleReads, t.m.BackwardReads, t.m.PhantomReads, t.m.CorruptReads, t.m.LateWrites)
+			return fmt.Sprintf("strong reads: %d; stale %d, backward %d, phantom %d, corrupt %d%s; unknown writes that took effect late, which is legal: %d",
+				t.safety.observed, t.m.StaleReads, t.m.BackwardReads, t.m.PhantomReads, t.m.CorruptReads, duplicatedText(t), t.m.LateWrites)
 		})
 	case Expiry:
 		return a.counted(func(t *trial) int { return t.m.ExpiryViolations }, func(t *trial) string {
@@ -198,6 +198,8 @@ func (a *analysis) read(name string) reading {
 			}
 			return fmt.Sprintf("writes tried in a cut-off region: %d, acknowledged %d", tried, t.m.MinorityAcks)
 		})
+	case ReadYourWrites, MonotonicReads, Staleness, ReplayGaps, CrossSession:
+		return a.readGuarantee(name)
 	case RPO:
 		var m reading
 		for _, t := range a.trials { // lost is lost

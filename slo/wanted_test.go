@@ -85,6 +85,9 @@ func wants(t testing.TB, h *histories.History) map[string]string {
 	for k, v := range h.Want {
 		if k != "as" {
 			out[k] = v
+			if root := k[:max(0, strings.LastIndex(k, "."))]; out[root] == "null" {
+				delete(out, root) // what is null there has values here
+			}
 		}
 	}
 	return out
@@ -173,7 +176,7 @@ func unstated(want map[string]string, tr *Trial) []string {
 	return out
 }
 
-var wholeHistories = []string{"all-measures-good", "all-measures-bad", "region-breakdown-good"}
+var wholeHistories = []string{"all-measures-good", "all-measures-bad", "all-measures-replicas-bad", "region-breakdown-good"}
 
 // In some histories every single measure is stated, of the service, of each
 // region and of each partition, and each has something in one of them. A new

@@ -48,7 +48,6 @@
 //     state that was found count, and at least the last one.
 //   - Unread: it must exist during a read-back phase, and no read of that
 //     phase got an answer.
-//
 //   - Duplicated write: a state that came back after a state that certainly came
 //     after it had been found, and stayed until something else was written. The
 //     reads that found it are stale or backward, and counted as that; this is the

@@ -25,6 +25,7 @@ type Eventual struct {
 	// long ago at least an acknowledged write had replaced that. Other reads
 	// have none.
 	Staleness []time.Duration
+	Worst     int // the operation that was most stale, if one was
 }
 
 // replica is what the check of eventual reads keeps between sessions.
@@ -61,8 +62,12 @@ func (c *Checker) eventual() {
 	c.f.Eventual.Reads = len(c.replicaReads)
 	c.findReplicaReads()
 	c.orderApplied()
+	most := time.Duration(0)
 	for i := range e.reads {
 		if d := c.staleness(&e.reads[i]); d > 0 {
+			if d > most {
+				most, c.f.Eventual.Worst = d, e.reads[i].op
+			}
 			c.f.Eventual.Staleness = append(c.f.Eventual.Staleness, d)
 		}
 	}
