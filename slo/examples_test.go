@@ -219,4 +219,10 @@ func TestOverruled(t *testing.T) {
 	assert.Empty(t, overruled(ops, 4, "resurrected"))
 	ops[4].Absent, ops[4].Seq = true, 0
 	assert.Equal(t, []int{0, 1, 3}, overruled(ops, 4, "lost-write"))
+	ops[2] = op(history.Read, 2, 3, history.OK)
+	assert.Equal(t, []int{3}, overruled(ops, 4, "lost-write"), "2 was found since")
+	ops[2] = op(history.Read, 4, 4, history.OK)
+	ops[2].Start, ops[2].End = ops[3].End, ops[3].End+1
+	assert.Equal(t, []int{3}, overruled(ops, 4, "lost-write"), "at least the last one")
+	assert.Equal(t, []int{3}, overruled(ops, 4, "lost-session"))
 }
