@@ -333,3 +333,26 @@ func TestRowsAddUp(t *testing.T) {
 	}
 	assert.InEpsilon(t, years, rows, 1e-9)
 }
+
+// A block begins with what the time before it left broken: its first year is like the others.
+func TestFirstYearIsLikeTheOthers(t *testing.T) {
+	m := plain(Class{Name: "a", Scenario: "none", Parts: Region, RatePerYear: 10, Repair: Exponential(Year / 50)})
+	m.Rules.Overlap = OverlapQuorum
+	o, err := Options{Topology: three(1)}.withDefaults()
+	require.NoError(t, err)
+	p, err := newPlan(m, Measured{"none": trials(0)}, &o)
+	require.NoError(t, err)
+	const blocks = 6000
+	e := engine{plan: p, blocks: blocks, workers: 2}
+	var years [2][]float64
+	for _, x := range e.run(mode{trials: asSample, more: 1}, 2, unchanged) {
+		for i, d := range x.years {
+			years[i] = append(years[i], d)
+		}
+	}
+	u := 10.0 / 60
+	for i := range years {
+		mean, variance := stat.MeanVariance(years[i], nil)
+		near(t, (3*u*u*(1-u)+u*u*u)*Year, mean, math.Sqrt(variance), blocks, "year")
+	}
+}

@@ -27,6 +27,38 @@ func TestVerdicts(t *testing.T) {
 	o.Objective, o.Required = 0.99999, 0.000001
 	p = project(t, sure(5), Measured{"s": trials(100)}, o)
 	assert.Equal(t, Met, p.Verdict, "the probability that is asked for counts: %s", p.Why)
+	// Likely, and not sure.
+	unsure := plain(Class{Name: "a", Scenario: "s", RatePerYear: 1, ErrorFactor: 3})
+	p = project(t, unsure, Measured{"s": trials(100)}, Options{Years: 20_000})
+	in := p.Level(0.99999).Probability
+	require.Greater(t, in.Value, 0.9)
+	require.Less(t, in.Lower, 0.9)
+	assert.Equal(t, Inconclusive, p.Verdict, p.Why)
+}
+
+// The tail beyond the trials makes the bad end of the interval worse; that there is
+// no such tail stays possible, so the good end is that of the trials alone.
+func TestGoodEndsDoWithoutTheTail(t *testing.T) {
+	m := plain(Class{Name: "a", Scenario: "s", RatePerYear: 5})
+	measured := Measured{"s": trials(60, 60, 60, 60, 60, 60, 60, 60, 60, 60)}
+	bare := project(t, m, measured, Options{Years: 20_000}).Level(0.99999).Probability.Value
+	m.Rules.Unseen = Unseen{Index: 1.2, Floor: "1s"}
+	for seed := range uint64(6) {
+		o := Options{Years: 10_000, Seed: seed}
+		p := project(t, m, measured, o)
+		in := p.Level(0.99999).Probability
+		assert.GreaterOrEqual(t, in.Upper, bare-0.01, "seed %d", seed)
+		assert.Less(t, in.Value, bare-0.05, "the tail counts in the middle")
+		assert.Less(t, in.Lower, in.Value-0.05, "and at the bad end")
+		assert.LessOrEqual(t, p.Mean.Lower, 305.0, "the mean of 5 of 60 s, give or take")
+		o, err := o.withDefaults()
+		require.NoError(t, err)
+		plan, err := newPlan(m, measured, &o)
+		require.NoError(t, err)
+		e := engine{plan: plan, seed: seed, blocks: 200, workers: 2}
+		in = e.probability(mode{trials: asSample, more: 1}, 50, BudgetS(0.99999), 0.9)
+		assert.GreaterOrEqual(t, in.Upper, bare-0.01, "seed %d", seed)
+	}
 }
 
 // A class without trials is never 0 in silence.
