@@ -79,6 +79,7 @@ type Workload struct {
 	Clients    map[string]Percent `yaml:"clients,omitempty"` // region -> share; empty: all beside the primary region
 	Witness    Witness            `yaml:"witness"`
 	Contested  Contested          `yaml:"contested"`
+	Eventual   Eventual           `yaml:"eventual"`
 }
 
 // Mix of operations, adding up to 100 %.
@@ -107,6 +108,14 @@ type Witness struct {
 type Contested struct {
 	Sessions int     `yaml:"sessions"`
 	Rate     float64 `yaml:"rate"` // over all of them, within the workload's rate
+}
+
+// Eventual are reads that any replica may answer (READONLY), by clients in a
+// region on behalf of the sessions' owners. They are checked for the session
+// guarantees, and how stale they are is measured.
+type Eventual struct {
+	Region string  `yaml:"region,omitempty"`
+	Rate   float64 `yaml:"rate"` // within the workload's rate; 0: none
 }
 
 // Timeline is how long load runs before the first fault and after it, and how
@@ -287,10 +296,11 @@ func (s *Spec) With(o Overrides) (*Spec, error) {
 		}
 	}
 	if o.Rate != 0 {
-		// The witness and contested parts count within the rate and keep their share of it where it shrinks.
+		// The witness, contested and eventual parts count within the rate and keep their share of it where it shrinks.
 		if f := o.Rate / c.Workload.Rate; f < 1 && f > 0 {
 			c.Workload.Witness.Rate *= f
 			c.Workload.Contested.Rate *= f
+			c.Workload.Eventual.Rate *= f
 		}
 		c.Workload.Rate = o.Rate
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/loadgen"
 	"github.com/fivenines/fivenines/slo"
 )
 
@@ -105,6 +106,11 @@ func TestMistakesNameLineAndField(t *testing.T) {
 		{"rate: 2000", "rate: 2000\n  ttl: 5 minutes", `x.yaml:6: workload.ttl: "5 minutes" is not a duration such as 500ms, 10s or 5m`},
 		{"rate: 2000", "rate: 2000\n  clients: {us-est-1: 100 %}", `x.yaml:6: workload.clients.us-est-1: no region is called "us-est-1"; did you mean us-east-1?`},
 		{"rate: 2000", "rate: 2000\n  witness: {rate: 5}", "x.yaml:6: workload.witness.region: is needed"},
+		{"rate: 2000", "rate: 2000\n  eventual: {rate: 5}", "x.yaml:6: workload.eventual.region: is needed: the region whose replicas are read"},
+		{"rate: 2000", "rate: 2000\n  eventual: {region: eu-west-11, rate: 5}", `x.yaml:6: workload.eventual.region: no region is called "eu-west-11"; did you mean eu-west-1?`},
+		{"rate: 2000", "rate: 2000\n  eventual: {region: eu-west-1, rate: -5}", "x.yaml:6: workload.eventual.rate: -5 is not from 0 to 2000"},
+		{"rate: 2000", "rate: 2000\n  eventual: {region: eu-west-1, rate: 1980}", "x.yaml:5: workload.rate: 2000 leaves nothing beside the witness (0), contested (20) and eventual (1980) operations"},
+		{"rate: 2000", "rate: 2000\n  eventual: {rgion: eu-west-1}", "x.yaml:6: workload.eventual.rgion: no such field; did you mean region?"},
 		{"rate: 2000", "rate: 15", "workload.contested.rate: 20 is not from 0 to 15"},
 		{"after: 10s", "after: 4s", "x.yaml:7: timeline.after: 4s is too short"},
 		{"after: 10s", "after: 10s, settle: 3s", "x.yaml:7: timeline.settle: 3s is too short"},
@@ -232,6 +238,7 @@ func randomSpec(rng *rand.Rand) *Spec {
 		s.Workload.Zipf = 1.01 + rng.Float64()
 		s.Workload.Clients = map[string]Percent{"us-east-1": 33.3, "eu-west-1": 66.7}
 		s.Workload.Witness = Witness{Region: "eu-west-1", Rate: 12.5}
+		s.Workload.Eventual = Eventual{Region: "ap-southeast-1", Rate: 7.25}
 	}
 	s.Timeline = Timeline{Before: ms(10_000, 20_000), After: ms(6000, 30_000), Settle: ms(5001, 10_000)}
 	s.Steady = Steady{Window: ms(100, 5000), Success: Percent(0.001 + rng.Float64()*99), ReadP99: ms(0, 500), WriteP99: ms(0, 500)}
@@ -280,11 +287,13 @@ func pickTopo(rng *rand.Rand) *fixtures.Topology {
 func TestOverrides(t *testing.T) {
 	s, err := Named("region-loss")
 	require.NoError(t, err)
+	s.Workload.Eventual = Eventual{Region: "eu-west-1", Rate: 30}
 	o, err := s.With(Overrides{Rate: 2000, Sessions: 100, Duration: 25 * time.Second, Trials: 3, Seed: 7, Target: "other"})
 	require.NoError(t, err)
 	require.NoError(t, o.Validate(""))
 	assert.InDelta(t, 2000, o.Workload.Rate, 0)
 	assert.InDelta(t, 20, o.Workload.Contested.Rate, 1e-9, "a tenth of the rate, a tenth of its parts")
+	assert.Equal(t, Eventual{Region: "eu-west-1", Rate: 3}, o.Workload.Eventual)
 	assert.Equal(t, 100, o.Workload.Sessions)
 	assert.Equal(t, 10, o.Workload.Contested.Sessions)
 	assert.Equal(t, dur(15*time.Second), o.Timeline.After)
@@ -295,6 +304,19 @@ func TestOverrides(t *testing.T) {
 
 	_, err = s.With(Overrides{Duration: 5 * time.Second})
 	require.ErrorContains(t, err, "leaves nothing after the 10s before the fault")
+}
+
+// What a file says of eventual reads reaches the generator; by default there are none.
+func TestEventualReadsReachTheGenerator(t *testing.T) {
+	for text, want := range map[string]loadgen.Eventual{
+		"name: e\nworkload: {eventual: {region: eu-west-1, rate: 12.5}}\n": {Region: 1, Rate: 12.5},
+		"name: e\n": {},
+	} {
+		s, err := Decode("e.yaml", []byte(text))
+		require.NoError(t, err)
+		tr := &trial{run: &run{spec: s, topo: fixtures.ThreeRegion(), rules: DefaultRules(), opt: Options{Target: fakeTarget{}}}}
+		assert.Equal(t, want, tr.workload().Eventual)
+	}
 }
 
 func TestRules(t *testing.T) {

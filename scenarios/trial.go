@@ -344,6 +344,7 @@ func (t *trial) workload() loadgen.Workload {
 		Clients:   t.clients(),
 		Witness:   loadgen.Witness{Region: max(0, t.regionIndex(w.Witness.Region)), Rate: w.Witness.Rate},
 		Contested: loadgen.ContestedLoad{Sessions: w.Contested.Sessions, Rate: w.Contested.Rate},
+		Eventual:  loadgen.Eventual{Region: max(0, t.regionIndex(w.Eventual.Region)), Rate: w.Eventual.Rate},
 		Seed:      t.seed,
 		Partition: t.opt.Target.PartitionOf,
 		Entries:   t.entries,

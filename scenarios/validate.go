@@ -144,8 +144,15 @@ func (v *validator) workload(w *Workload, topo *fixtures.Topology) {
 	if (w.Contested.Sessions == 0) != (w.Contested.Rate == 0) {
 		v.fail("workload.contested", "sessions and rate are both 0, or neither")
 	}
-	if w.Witness.Rate+w.Contested.Rate >= w.Rate && w.Witness.Rate+w.Contested.Rate > 0 {
-		v.fail("workload.rate", "%v leaves nothing beside the witness (%v) and contested (%v) operations", w.Rate, w.Witness.Rate, w.Contested.Rate)
+	v.number("workload.eventual.rate", w.Eventual.Rate, 0, w.Rate)
+	switch {
+	case w.Eventual.Rate > 0 && w.Eventual.Region == "":
+		v.fail("workload.eventual.region", "is needed: the region whose replicas are read")
+	case w.Eventual.Region != "":
+		v.region("workload.eventual.region", w.Eventual.Region, topo)
+	}
+	if aside := w.Witness.Rate + w.Contested.Rate + w.Eventual.Rate; aside >= w.Rate && aside > 0 {
+		v.fail("workload.rate", "%v leaves nothing beside the witness (%v), contested (%v) and eventual (%v) operations", w.Rate, w.Witness.Rate, w.Contested.Rate, w.Eventual.Rate)
 	}
 }
 
