@@ -278,6 +278,9 @@ func (c *Class) validateRate(at string, fail func(field, format string, args ...
 	number("rate_per_year", c.RatePerYear, 0)
 	if c.ErrorFactor != 0 {
 		number("error_factor", c.ErrorFactor, 1)
+		if c.ErrorFactor > 100 {
+			fail(at+"error_factor", "%v is above 100, which is to know nothing", c.ErrorFactor)
+		}
 	}
 	if o := c.Observed; o != nil {
 		switch {

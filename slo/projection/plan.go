@@ -103,7 +103,26 @@ func newPlan(m *Model, measured Measured, o *Options) (*plan, error) {
 		p.sources = append(p.sources, s)
 		p.sources = append(p.sources, common...)
 	}
-	return p, nil
+	return p, p.bounded()
+}
+
+// maxEvents a year, with every rate at its upper end: more take forever to simulate.
+const maxEvents = 20_000
+
+func (p *plan) bounded() error {
+	total, most, name := 0.0, -1.0, ""
+	for i := range p.sources {
+		s := &p.sources[i]
+		events := p.rates[s.class].high * s.share * float64(s.count)
+		total += events
+		if events > most {
+			most, name = events, s.name
+		}
+	}
+	if total > maxEvents {
+		return fmt.Errorf("the upper ends of the rates add up to %.0f events a year, at most %d are simulated; %s has the most, %.0f", total, maxEvents, name, most)
+	}
+	return nil
 }
 
 // measure finds what a source's downtimes are drawn from.

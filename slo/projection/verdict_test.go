@@ -39,8 +39,8 @@ func TestVerdicts(t *testing.T) {
 // The tail beyond the trials makes the bad end of the interval worse; that there is
 // no such tail stays possible, so the good end is that of the trials alone.
 func TestGoodEndsDoWithoutTheTail(t *testing.T) {
-	m := plain(Class{Name: "a", Scenario: "s", RatePerYear: 5})
-	measured := Measured{"s": trials(60, 60, 60, 60, 60, 60, 60, 60, 60, 60)}
+	m := plain(Class{Name: "a", Scenario: "s", RatePerYear: 30})
+	measured := Measured{"s": trials(10, 10, 10)}
 	bare := project(t, m, measured, Options{Years: 20_000}).Level(0.99999).Probability.Value
 	m.Rules.Unseen = Unseen{Index: 1.2, Floor: "1s"}
 	for seed := range uint64(6) {
@@ -50,7 +50,7 @@ func TestGoodEndsDoWithoutTheTail(t *testing.T) {
 		assert.GreaterOrEqual(t, in.Upper, bare-0.01, "seed %d", seed)
 		assert.Less(t, in.Value, bare-0.05, "the tail counts in the middle")
 		assert.Less(t, in.Lower, in.Value-0.05, "and at the bad end")
-		assert.LessOrEqual(t, p.Mean.Lower, 305.0, "the mean of 5 of 60 s, give or take")
+		assert.LessOrEqual(t, p.Mean.Lower, 305.0, "the mean of 30 of 10 s, give or take")
 		o, err := o.withDefaults()
 		require.NoError(t, err)
 		plan, err := newPlan(m, measured, &o)
@@ -155,25 +155,26 @@ func TestBadArguments(t *testing.T) {
 		measured Measured
 		o        Options
 	}{
-		"objective: 1 is not between 0 and 1":            {ok, nil, Options{Objective: 1}},
-		"required probability: -1 is not between":        {ok, nil, Options{Required: -1}},
-		"confidence: NaN is not between":                 {ok, nil, Options{Confidence: math.NaN()}},
-		"years: 10 is not from 1,000":                    {ok, nil, Options{Years: 10}},
-		"workers: -1 is not positive":                    {ok, nil, Options{Workers: -1}},
-		"region 0 (a) has 0 nodes":                       {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 0}}}}},
-		"shards: 0 is not from 1":                        {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}}}},
-		"replicas: 2 is not from 1 to 1":                 {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}, Shards: 1, Replicas: 2}}},
-		"measured s: trial 1 has no downtime":            {ok, Measured{"s": {{}}}, Options{}},
-		"measured s: trial 2: a downtime of -1 s":        {ok, Measured{"s": trials(1, -1)}, Options{}},
-		"measured s: trial 1: a downtime of NaN s":       {ok, Measured{"s": {{Down: []stats.Duration{{}}, Undo: []stats.Duration{{Seconds: math.NaN()}}}}}, Options{}},
-		"model: classes[0].parts: \"x\" is not one of":   {plain(Class{Name: "a", Scenario: "s", Parts: "x"}), nil, Options{}},
-		"model: classes: has none":                       {plain(), nil, Options{}},
-		"placement: shard 0: there is no node 9":         {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}, Shards: 1, Replicas: 1, Placement: [][]int{{9}}}}},
-		"placement: has 1 shards, not 2":                 {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}, Shards: 2, Replicas: 1, Placement: [][]int{{0}}}}},
-		"quorum: 2 is not from 1 to 1":                   {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}, Shards: 2, Replicas: 1, Quorum: 2}}},
-		"placement: shard 0 has 0 replicas, not 1":       {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}, Shards: 1, Replicas: 1, Placement: [][]int{{}}}}},
-		"has 20000 nodes, at most 10,000 are simulated":  {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 20000}}, Shards: 1, Replicas: 1}}},
-		"placement: shard 0 names node 0 more than once": {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 2}}, Shards: 1, Replicas: 2, Placement: [][]int{{0, 0}}}}},
+		"objective: 1 is not between 0 and 1":                        {ok, nil, Options{Objective: 1}},
+		"required probability: -1 is not between":                    {ok, nil, Options{Required: -1}},
+		"confidence: NaN is not between":                             {ok, nil, Options{Confidence: math.NaN()}},
+		"years: 10 is not from 1,000":                                {ok, nil, Options{Years: 10}},
+		"workers: -1 is not positive":                                {ok, nil, Options{Workers: -1}},
+		"region 0 (a) has 0 nodes":                                   {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 0}}}}},
+		"shards: 0 is not from 1":                                    {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}}}},
+		"replicas: 2 is not from 1 to 1":                             {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}, Shards: 1, Replicas: 2}}},
+		"measured s: trial 1 has no downtime":                        {ok, Measured{"s": {{}}}, Options{}},
+		"measured s: trial 2: a downtime of -1 s":                    {ok, Measured{"s": trials(1, -1)}, Options{}},
+		"measured s: trial 1: a downtime of NaN s":                   {ok, Measured{"s": {{Down: []stats.Duration{{}}, Undo: []stats.Duration{{Seconds: math.NaN()}}}}}, Options{}},
+		"model: classes[0].parts: \"x\" is not one of":               {plain(Class{Name: "a", Scenario: "s", Parts: "x"}), nil, Options{}},
+		"events a year, at most 20000 are simulated; a has the most": {plain(Class{Name: "a", Scenario: "s", RatePerYear: 90_000}), nil, Options{}},
+		"model: classes: has none":                                   {plain(), nil, Options{}},
+		"placement: shard 0: there is no node 9":                     {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}, Shards: 1, Replicas: 1, Placement: [][]int{{9}}}}},
+		"placement: has 1 shards, not 2":                             {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}, Shards: 2, Replicas: 1, Placement: [][]int{{0}}}}},
+		"quorum: 2 is not from 1 to 1":                               {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}, Shards: 2, Replicas: 1, Quorum: 2}}},
+		"placement: shard 0 has 0 replicas, not 1":                   {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 1}}, Shards: 1, Replicas: 1, Placement: [][]int{{}}}}},
+		"has 20000 nodes, at most 10,000 are simulated":              {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 20000}}, Shards: 1, Replicas: 1}}},
+		"placement: shard 0 names node 0 more than once":             {ok, nil, Options{Topology: Topology{Regions: []TopologyRegion{{"a", 2}}, Shards: 1, Replicas: 2, Placement: [][]int{{0, 0}}}}},
 	} {
 		p, err := Project(c.m, c.measured, c.o)
 		require.Error(t, err, want)
