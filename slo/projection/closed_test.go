@@ -57,7 +57,9 @@ func TestConstantOutagesArePoisson(t *testing.T) {
 			k := math.Floor(l.BudgetS / c.seconds)
 			want := distuv.Poisson{Lambda: c.rate}.CDF(k)
 			probabilityNear(t, want, l.Probability.Value, p.Years, "P")
-			assert.True(t, l.Probability.Lower <= want+1e-12 && want <= l.Probability.Upper+1e-12, "%v holds %v", l.Probability, want)
+			// One of ten such intervals misses; none by far.
+			slack := 3*math.Sqrt(want*(1-want)/float64(p.Years)) + 1e-12
+			assert.True(t, l.Probability.Lower-slack <= want && want <= l.Probability.Upper+slack, "%v holds %v", l.Probability, want)
 			assert.Less(t, l.Probability.Upper-l.Probability.Lower, 0.06, "nothing is uncertain but the simulation itself")
 		}
 		near(t, c.rate*c.seconds, p.Mean.Value, math.Sqrt(c.rate)*c.seconds, p.Years, "mean")
