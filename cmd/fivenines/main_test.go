@@ -190,7 +190,7 @@ func TestAgainIsACommandThatRepeats(t *testing.T) {
 	cmd := runCommand()
 	require.NoError(t, cmd.ParseFlags([]string{"--rps", "500", "--mutant", "no-fsync", "--after", "20s"}))
 	f := &runFlags{}
-	f.over.Objectives = map[string]string{"failover": "p90 < 5 s"}
+	f.objectives = map[string]string{"failover": "p90 < 5 s"}
 	assert.Equal(t, "fivenines run 'my scenario.yaml' --rps 500 --after 20s --mutant no-fsync --objective 'failover=p90 < 5 s' --seed 42", f.again(cmd, []string{"run", "my scenario.yaml"}, 42))
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/fivenines/fivenines/reports"
 	"github.com/fivenines/fivenines/scenarios"
 	"github.com/fivenines/fivenines/slo"
+	"github.com/fivenines/fivenines/slo/openslo"
 )
 
 func init() { commands = append(commands, runCommand) }
@@ -24,7 +26,9 @@ func init() { commands = append(commands, runCommand) }
 // runFlags are the flags of run.
 type runFlags struct {
 	backend, mutant, out string
-	rules                string           // file
+	rules                string // file
+	openSLO              string // file
+	objectives           map[string]string
 	judged               *scenarios.Rules // by these
 	over                 scenarios.Overrides
 	quiet, plain         bool
@@ -67,8 +71,9 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl.DurationVar(&f.over.After, "after", 0, "load after the fault (default the scenario's)")
 	fl.IntVar(&f.over.Trials, "trials", 0, "how often everything is repeated (default the scenario's)")
 	fl.IntVar(&f.over.MaxTrials, "max-trials", 0, "go on after --trials until each objective on a quantile is decided, up to so many")
-	fl.StringToStringVar(&f.over.Objectives, "objective", nil, "an objective in place of the scenario's: NAME=BOUND, such as failover='p90 < 5 s'")
+	fl.StringToStringVar(&f.objectives, "objective", nil, "an objective in place of the scenario's: NAME=BOUND, such as failover='p90 < 5 s'")
 	fl.StringVar(&f.rules, "objectives", "", "a file in place of the embedded objectives.yaml: deadline, hold, bounds of validity, error rates, defaults")
+	fl.StringVar(&f.openSLO, "openslo", "", "OpenSLO v1 documents whose objectives go before the scenario's")
 	fl.Int64Var(&f.over.Seed, "seed", 0, "what all random choices come from (default a random one, which is printed)")
 	fl.StringVar(&f.out, "out", "", "the run's folder, new or empty (default runs/TIME-SCENARIO)")
 	fl.StringVar(&f.mutant, "mutant", "", "start the target broken on purpose; the verdict must be missed")
@@ -82,7 +87,7 @@ func (f *runFlags) runAll(cmd *cobra.Command, names []string) error {
 	if err := f.check(cmd); err != nil {
 		return err
 	}
-	specs, err := f.load(names)
+	specs, err := f.load(cmd.ErrOrStderr(), names)
 	if err != nil {
 		return err
 	}
@@ -110,13 +115,16 @@ func (f *runFlags) runAll(cmd *cobra.Command, names []string) error {
 }
 
 // load reads all scenarios, and what they are judged by, before the first one runs.
-func (f *runFlags) load(names []string) ([]*scenarios.Spec, error) {
+func (f *runFlags) load(w io.Writer, names []string) ([]*scenarios.Spec, error) {
 	if f.rules != "" {
 		r, err := scenarios.LoadRules(f.rules)
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
 		f.judged = r
+	}
+	if err := f.readOpenSLO(w); err != nil {
+		return nil, &exitError{exitUsage, err}
 	}
 	var specs []*scenarios.Spec
 	for _, name := range names {
@@ -127,6 +135,30 @@ func (f *runFlags) load(names []string) ([]*scenarios.Spec, error) {
 		specs = append(specs, s)
 	}
 	return specs, nil
+}
+
+// readOpenSLO adds the objectives of OpenSLO documents to those that were asked for;
+// what stands on the command line goes before them.
+func (f *runFlags) readOpenSLO(w io.Writer) error {
+	f.over.Objectives = f.objectives
+	if f.openSLO == "" {
+		return nil
+	}
+	o, err := openslo.LoadObjectives(f.openSLO)
+	if err != nil {
+		return err
+	}
+	for _, warning := range o.Warnings {
+		fmt.Fprintln(w, "fivenines: warning:", warning)
+	}
+	maps.Copy(o.Declared, f.objectives)
+	f.over.Objectives = o.Declared
+	if o.Deadline > 0 {
+		r := *f.judged
+		r.Deadline = fixtures.Duration(o.Deadline)
+		f.judged = &r
+	}
+	return nil
 }
 
 // check refuses flags that no scenario can be right with.
@@ -273,13 +305,13 @@ func shout(w interface{ Write([]byte) (int, error) }, mutant string) {
 // again is the command that runs the same once more.
 func (f *runFlags) again(cmd *cobra.Command, what []string, seed int64) string {
 	parts := append([]string{"fivenines"}, what...)
-	for _, flag := range []string{"backend", "target", "topology", "rps", "sessions", "duration", "before", "after", "trials", "max-trials", "objectives", "mutant"} {
+	for _, flag := range []string{"backend", "target", "topology", "rps", "sessions", "duration", "before", "after", "trials", "max-trials", "objectives", "openslo", "mutant"} {
 		if fl := cmd.Flags().Lookup(flag); fl.Changed {
 			parts = append(parts, "--"+flag, fl.Value.String())
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.over.Objectives)) {
-		parts = append(parts, "--objective", name+"="+f.over.Objectives[name])
+	for _, name := range slices.Sorted(maps.Keys(f.objectives)) {
+		parts = append(parts, "--objective", name+"="+f.objectives[name])
 	}
 	parts = append(parts, "--seed", strconv.FormatInt(seed, 10))
 	for i, p := range parts {

@@ -148,7 +148,7 @@ func (f *verifyFlags) run(cmd *cobra.Command, names []string, model *projection.
 			names = append(names, e.Name)
 		}
 	}
-	specs, err := f.load(names)
+	specs, err := f.load(cmd.ErrOrStderr(), names)
 	if err != nil {
 		return nil, "", err
 	}

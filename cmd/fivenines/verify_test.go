@@ -1,12 +1,17 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/fivenines/fivenines/scenarios"
 )
 
 func TestVerifyBadInput(t *testing.T) {
@@ -45,4 +50,26 @@ func TestVerifyBadInput(t *testing.T) {
 func TestSeenFrom(t *testing.T) {
 	assert.Equal(t, "../a", seenFrom("/x/out", "/x/a"))
 	assert.Equal(t, "a", seenFrom("/x", "/x/a"))
+}
+
+// OpenSLO documents give objectives and the deadline; the command line goes before them.
+func TestRunTakesOpenSLO(t *testing.T) {
+	code, doc, stderr := cli(t, "slo", "openslo", "region-loss")
+	require.Equal(t, exitMet, code, stderr)
+	path := filepath.Join(t.TempDir(), "objectives.yaml")
+	doc = strings.Replace(doc, "objective.failover: < 5 s", "objective.failover: < 4 s", 1)
+	doc = strings.Replace(doc, "deadline: 1s", "deadline: 2s", 1)
+	require.NoError(t, os.WriteFile(path, []byte(doc), 0o600))
+	f := runFlags{judged: scenarios.DefaultRules(), openSLO: path, objectives: map[string]string{"rto": "< 9 s"}}
+	_, err := f.load(io.Discard, []string{"region-loss"})
+	require.NoError(t, err)
+	assert.Equal(t, "< 4 s", f.over.Objectives["failover"])
+	assert.Equal(t, "< 9 s", f.over.Objectives["rto"])
+	assert.Equal(t, 2*time.Second, time.Duration(f.judged.Deadline))
+	assert.Equal(t, time.Second, time.Duration(scenarios.DefaultRules().Deadline), "the defaults are nobody's to change")
+
+	require.NoError(t, os.WriteFile(path, []byte("apiVersion: openslo/v1\nkind: SLO\nmetadata: {nme: x}\n"), 0o600))
+	code, _, stderr = cli(t, "run", "baseline", "--openslo", path)
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, stderr, path+":3: ")
 }
