@@ -90,3 +90,43 @@ func TestEventualReadsAndEventsAreNoAvailability(t *testing.T) {
 	assert.Equal(t, load.Intended+100, more.Intended, "the reads are load, the events are none")
 	assert.Equal(t, load.OK, more.OK)
 }
+
+// What was not done is said.
+func TestGuaranteesWithoutEvidence(t *testing.T) {
+	for name, want := range map[string]map[string]string{
+		"no-eventual-bad": {
+			ReadYourWrites: "no eventual read got an answer", MonotonicReads: "no eventual read got an answer", Staleness: "no eventual read got an answer",
+		},
+		"no-own-reads-bad": {
+			ReadYourWrites: "no eventual read began after a write of its session's writer", MonotonicReads: "no eventual read began after an earlier one of its session",
+		},
+		"no-stream-bad": {ReplayGaps: "no stream delivered an event", CrossSession: "no stream delivered an event"},
+	} {
+		rec, cfg := load(t, name)
+		r, err := analyze(rec, cfg)
+		require.NoError(t, err)
+		for row, text := range want {
+			assert.Equal(t, Inconclusive, objective(r, row).Verdict)
+			assert.Contains(t, objective(r, row).Evidence, text)
+		}
+	}
+}
+
+// Statistics over trials take these rows from each trial as the table does.
+func TestGuaranteesOfATrial(t *testing.T) {
+	tr := &trial{n: 3, m: Measures{
+		ReadYourWrites: 1, NonMonotonic: 2, Staleness: &Stale{P99: 3, Max: 4}, ReplayGaps: 5, Misordered: 6, RepeatedEvents: 7,
+		CrossSession: 8, PhantomEvents: 9, CorruptEvents: 10,
+	}}
+	for name, want := range map[string]float64{ReadYourWrites: 1, MonotonicReads: 2, Staleness: 4, ReplayGaps: 18, CrossSession: 27} {
+		v, ok := tr.valueOf(name)
+		assert.True(t, ok, name)
+		assert.Equal(t, Trialed{Trial: 3, Value: want}, v, name)
+	}
+	_, ok := (&trial{}).valueOf(Staleness)
+	assert.False(t, ok)
+	require.NoError(t, tr.ops.add(&history.Op{End: 7}))
+	assert.EqualValues(t, 7, tr.recordEnd())
+	tr.events = []history.Event{{At: 9}}
+	assert.EqualValues(t, 9, tr.recordEnd())
+}
