@@ -12,7 +12,6 @@ import (
 type guide struct {
 	asks   string
 	missed string
-	checks []string // names of the examples that show its violations
 }
 
 var guides = map[string]guide{
@@ -23,42 +22,34 @@ var guides = map[string]guide{
 	slo.SessionLoss: {
 		asks:   "Are all live sessions still there?",
 		missed: "Look at the operations of a lost session: where was its last write acknowledged, and which replicas had it then? A write must be on a quorum's disks before it is acknowledged.",
-		checks: []string{"lost-session"},
 	},
 	slo.LostWrites: {
 		asks:   "Did every acknowledged write survive?",
 		missed: "Find out who acknowledged the lost writes and when: before the fault it is a write acknowledged without a quorum or without fsync, after it an old leader that was not fenced.",
-		checks: []string{"lost-write"},
 	},
 	slo.Regressed: {
 		asks:   "Did any session go back to an older state?",
 		missed: "The new leader did not have the last acknowledged entry. Check that only a replica with the longest log can be elected, and what a restarted node remembers.",
-		checks: []string{"lost-write"},
 	},
 	slo.StaleReads: {
 		asks:   "Did every strong read return the latest acknowledged state?",
 		missed: "Look at which node answered: a leader that was replaced must stop reading from its memory when its lease ends. Check lease start, length and clock margin.",
-		checks: []string{"stale-read", "backward-read", "phantom-read", "corrupt-read"},
 	},
 	slo.Expiry: {
 		asks:   "Did sessions expire when they should, and stay gone?",
 		missed: "Check what the idle clock does while a shard has no leader, that expiry is a committed entry, and the grace for clock skew.",
-		checks: []string{"early-expiry", "late-expiry"},
 	},
 	slo.Linearizability: {
 		asks:   "Do sessions with several writers behave like a single copy?",
 		missed: "Read the operations shown in order of time. The first one that no order explains is marked: see which node answered it, and in which term.",
-		checks: []string{slo.Linearizability},
 	},
 	slo.MinorityAckWrite: {
 		asks:   "Did a side that was cut off from its quorum stop acknowledging writes?",
 		missed: "An acknowledgement without a quorum is a split brain. Check check-quorum, the lease, and that the old leader is fenced by its term.",
-		checks: []string{slo.MinorityAckWrite},
 	},
 	slo.RPO: {
 		asks:   "Over how long a time were acknowledged writes lost?",
 		missed: "See the lost writes: the recovery point is the span of their acknowledgements.",
-		checks: []string{"lost-write"},
 	},
 	slo.RTO: {
 		asks:   "How long until the whole service was as good as before?",
@@ -75,6 +66,26 @@ var guides = map[string]guide{
 	slo.Availability: {
 		asks:   "Which share of the operations was answered well and in time?",
 		missed: "See in the timeline when operations were bad: in the failover they count against its length, outside of it against the steady state.",
+	},
+	slo.ReadYourWrites: {
+		asks:   "Did eventual reads show a client its own writes?",
+		missed: "The read went to a replica that did not have the write yet. Send a client's eventual reads to the replica it wrote to, or have a replica wait until it has applied what the client wrote.",
+	},
+	slo.MonotonicReads: {
+		asks:   "Did eventual reads never go back in time for a client?",
+		missed: "Two reads of a client went to replicas of different age. Keep a client on one replica, or have it say which state it saw last.",
+	},
+	slo.Staleness: {
+		asks:   "How old was the oldest state that an eventual read returned?",
+		missed: "Look at how far the replica that answered was behind: a replica that hears nothing from its leader must stop answering eventual reads after the bound.",
+	},
+	slo.ReplayGaps: {
+		asks:   "Did a resumed event stream deliver every event, in order?",
+		missed: "An event was passed over, misordered or repeated. Check that the event log is replicated with the session's state, and from which event a resumed stream begins.",
+	},
+	slo.CrossSession: {
+		asks:   "Did streams deliver their own session's events and nothing else?",
+		missed: "An event of another session, or one that nobody emitted, was delivered: look at what ties a stream to its session after a failover.",
 	},
 	slo.Capacity: {
 		asks:   "Was the target load served in time before the fault?",
@@ -98,7 +109,7 @@ func advice(r *slo.Result, o *slo.Objective) string {
 			}
 		}
 		if n := examplesOf(r, o.Name); n > 0 {
-			s += fmt.Sprintf(" The operations of %s are given below.", countOf(n, "such session", "such sessions"))
+			s += fmt.Sprintf(" %s with its operations below.", countOf(n, "example is given", "examples are given, each"))
 		}
 		return s
 	case slo.Inconclusive:
@@ -115,7 +126,7 @@ func advice(r *slo.Result, o *slo.Objective) string {
 func examplesOf(r *slo.Result, objective string) int {
 	n := 0
 	for i := range r.Examples {
-		if slices.Contains(about(objective).checks, r.Examples[i].Check) {
+		if slices.Contains(slo.Checks(objective), r.Examples[i].Check) {
 			n++
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"strings"
 
 	"github.com/fivenines/fivenines/slo"
 )
@@ -53,7 +52,9 @@ type page struct {
 	Recovery                               []table
 	Statistics                             *table
 	Fates, Consistency                     *table
+	Evidence                               []evidence
 	Examples                               []pageExample
+	Regions, Shards, Spread                *table
 	MoreExamples                           string
 	Load                                   table
 	Events                                 *table
@@ -74,19 +75,10 @@ type timelinePart struct {
 }
 
 type phasesPart struct {
-	Figure *figure
-	Table  table
-}
-
-type pageExample struct {
-	Check, Why string
-	Session    uint64
-	Ops        []pageOp
-}
-
-type pageOp struct {
-	Text   string
-	Marked bool
+	Figure     *figure
+	Table      *table
+	Spent      *figure // by fault
+	SpentTable *table
 }
 
 var signs = map[slo.Verdict]string{slo.Met: "✓", slo.Missed: "✗", slo.Inconclusive: "?", slo.NotEvaluated: "–"}
@@ -126,7 +118,8 @@ func newPage(r *slo.Result) (*page, error) {
 	if len(r.Trials) > 0 {
 		p.Fates, p.Consistency = fatesTable(r), consistencyTable(r)
 	}
-	p.addExamples(r)
+	p.addExamples(r, declared)
+	p.Regions, p.Shards, p.Spread = regionsTable(r), shardsTable(r), spreadTable(r)
 	p.Load = loadTable(r)
 	p.Events = eventsTable(r)
 	p.Environment = table{Caption: "This run"}
@@ -166,10 +159,19 @@ func (p *page) addPictures(r *slo.Result) error {
 		return err
 	}
 	ms := milestones(t)
-	if len(ms) == 0 {
+	spent := spentPhases(r)
+	if len(ms) == 0 && len(spent) == 0 {
 		return nil
 	}
-	p.Phases = &phasesPart{Table: phasesTable(r, ms, of)}
+	p.Phases = &phasesPart{}
+	if len(spent) > 0 {
+		f, tab := spentFigure(spent), spentTable(spent)
+		p.Phases.Spent, p.Phases.SpentTable = &f, &tab
+	}
+	if len(ms) > 0 {
+		tab := phasesTable(r, ms, of)
+		p.Phases.Table = &tab
+	}
 	if len(ms) > 1 {
 		f, err := phasesFigure(ms)
 		if err != nil {
@@ -229,21 +231,6 @@ func outageFigures(t *slo.Trial, of string) ([]figure, error) {
 	return out, nil
 }
 
-func (p *page) addExamples(r *slo.Result) {
-	for i := range r.Examples {
-		if i == maxExamples {
-			p.MoreExamples = fmt.Sprintf("And %d more, in result.json.", len(r.Examples)-i)
-			return
-		}
-		e := &r.Examples[i]
-		x := pageExample{Check: clean(e.Check), Why: clean(e.Why), Session: e.Session}
-		for _, l := range exampleLines(e) {
-			x.Ops = append(x.Ops, pageOp{l, strings.HasPrefix(l, ">")})
-		}
-		p.Examples = append(p.Examples, x)
-	}
-}
-
 func (p *page) addNav() {
 	add := func(yes bool, id, text string) {
 		if yes {
@@ -251,11 +238,13 @@ func (p *page) addNav() {
 		}
 	}
 	add(true, "objectives", "Objectives")
+	add(len(p.Evidence) > 0, "evidence-part", "Evidence")
 	add(p.Statistics != nil, "statistics-part", "Trials")
 	add(len(p.Timelines) > 0, "timeline-part", "Timeline")
 	add(len(p.Outages) > 0 || p.TrialsFigure != nil, "outage-part", "Outage")
 	add(p.Phases != nil, "phases-part", "Phases")
 	add(len(p.Recovery) > 0, "recovery-part", "Faults and recovery")
+	add(p.Regions != nil || p.Shards != nil, "places-part", "Regions and shards")
 	add(p.Fates != nil, "sessions-part", "Sessions")
 	add(p.Consistency != nil, "consistency-part", "Consistency")
 	add(true, "load-part", "Load")

@@ -173,11 +173,11 @@ func failureText(r *slo.Result, o *slo.Objective) string {
 	shown := 0
 	for i := range r.Examples {
 		e := &r.Examples[i]
-		if o.Verdict != slo.Missed || shown == maxJUnitExamples || !slices.Contains(about(o.Name).checks, e.Check) {
+		if o.Verdict != slo.Missed || shown == maxJUnitExamples || !slices.Contains(slo.Checks(o.Name), e.Check) {
 			continue
 		}
 		shown++
-		text = append(text, "", fmt.Sprintf("%s in session %d: %s", clean(e.Check), e.Session, clean(e.Why)))
+		text = append(text, "", exampleTitle(e)+": "+clean(e.Why))
 		text = append(text, exampleLines(e)...)
 	}
 	return lines(text...)

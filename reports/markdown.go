@@ -82,7 +82,7 @@ func markdown(r *slo.Result, examples int) string {
 			break
 		}
 		e := &r.Examples[i]
-		line("\n<details><summary>%s in session %d: %s</summary>\n", mdHTML(e.Check, 100), e.Session, mdHTML(e.Why, 300))
+		line("\n<details><summary>%s: %s</summary>\n", mdHTML(exampleTitle(e), 150), mdHTML(e.Why, 300))
 		line("%s\n</details>", fence(strings.Join(exampleLines(e), "\n"), "text"))
 	}
 	line("")

@@ -96,7 +96,7 @@ func TestGolden(t *testing.T) {
 	}
 	t.Run("pictures", func(t *testing.T) {
 		all := regexp.MustCompile(`(?s)<svg class="picture wide.*?</svg>`).FindAllString(render(t, "html", missed()), -1)
-		require.Len(t, all, 3, "timeline, outage, phases")
+		require.Len(t, all, 6, "two examples, timeline, outage, phases by fault, milestones")
 		golden(t, "missed.pictures.svg", strings.Join(all, "\n"))
 	})
 }
@@ -675,6 +675,8 @@ func TestContrast(t *testing.T) {
 			{"link", "page", 4.5}, {"link", "card", 4.5}, {"met", "met-bg", 4.5}, {"met", "card", 4.5}, {"missed", "missed-bg", 4.5}, {"missed", "card", 4.5},
 			{"inconclusive", "inconclusive-bg", 4.5}, {"text", "inconclusive-bg", 4.5}, {"mutant", "mutant-bg", 4.5}, {"text", "mutant-bg", 4.5},
 			{"ink", "card", 4.5}, {"fault", "card", 4.5},
+			{"ink", "code", 4.5}, {"missed", "code", 4.5}, {"fault", "code", 4.5}, {"read", "code", 3}, {"write", "code", 3}, {"bad", "code", 3},
+			{"card", "plan", 4.5}, {"card", "bar", 4.5}, {"card", "write", 4.5}, {"card", "offered", 4.5}, // text on phases
 			{"offered", "card", 3}, {"served", "card", 3}, {"bad", "card", 3}, {"read", "card", 3}, {"write", "card", 3}, {"bar", "card", 3}, {"plan", "card", 3},
 		} {
 			value := func(name string) string {
@@ -706,8 +708,12 @@ func TestLongRunsStaySmall(t *testing.T) {
 	}
 	for i := range 400 {
 		e := slo.Example{Check: "lost-write", Session: uint64(i), Why: long}
-		for range 400 {
+		for i := range 400 {
 			e.Ops = append(e.Ops, long)
+			at := float64(i) / 3
+			e.Operations = append(e.Operations, slo.ExampleOp{
+				Marked: i%2 == 0, Start: at, End: at + 1, Client: i, Region: long, Node: long, Class: long, Kind: long, Outcome: long, Cause: long, Found: long, Label: long, Skipped: 3,
+			})
 		}
 		r.Examples = append(r.Examples, e)
 	}

@@ -77,7 +77,33 @@ func fault(asked float64) slo.FaultRecord {
 		Asked: "2026-03-14T09:27:11.402Z", Proved: "2026-03-14T09:27:11.533Z", Undone: "2026-03-14T09:27:43.9Z",
 		AskedS: asked, ProvedS: val(asked + 0.131), UndoneS: val(asked + 32.5),
 		Evidence: "took: 3 nodes held, 9 links silent; spared: 5 nodes, 10 links", Failover: outage(asked, 12, 3.412),
-		Undo: &slo.Outage{Resolution: 0.0167}, TimeToDetect: val(0.842), DetectedBy: "suspected by eu-west-1-2", RTO: &slo.Value{Value: 5, Lower: ptr(4.0), Upper: ptr(5.0)}, RPO: val(0),
+		Phases: &slo.Phases{Detect: ptr(0.842), Elect: ptr(1.069), Route: ptr(0.309), Reconnect: ptr(1.212)},
+		Undo:   &slo.Outage{Resolution: 0.0167}, TimeToDetect: val(0.842), DetectedBy: "suspected by eu-west-1-2", RTO: &slo.Value{Value: 5, Lower: ptr(4.0), Upper: ptr(5.0)}, RPO: val(0),
+	}
+}
+
+// places are what two regions' clients saw, and of twelve shards, in an outage.
+func places(t *slo.Trial) {
+	o := t.Faults[0].Failover
+	t.Operations = &slo.Operations{Intended: 800000, Good: 734824, Failed: 1204, Unknown: 63972}
+	t.Sessions = &slo.SessionSpread{Sessions: 49200, Windows: 98400, GoodWindows: 78918, ByBadWindows: []int{29800, 19318, 82}, Min: 0.25, P1: 0.5, P10: 0.8, P50: 1}
+	t.Regions = []slo.RegionShare{
+		{
+			Region: "us-east-1", Operations: slo.Operations{Intended: 640000, Good: 587124, Failed: 904, Unknown: 51972}, Availability: val(0.91738), SliceAvail: val(0.9), Unavailable: val(4),
+			Latency: &slo.Latency{P50: 0.9, P99: 1000, P999: 1000.4, Max: 1012.3}, Read: &slo.Latency{P50: 0.7, P99: 990, P999: 1000.1, Max: 1009}, Write: &slo.Latency{P50: 142.2, P99: 1000, P999: 1000.6, Max: 1012.3},
+			Failover: o, Outages: []slo.RegionOutage{{Fault: 1, Value: o.Value, N: 12, FromAsked: o.FromAsked, Censored: o.Censored}}, Fates: slo.Fates{Sessions: 40650, Disrupted: 15585},
+		},
+		{
+			Region: "eu-west-1", Operations: slo.Operations{Intended: 160000, Good: 147700, Failed: 300, Unknown: 12000}, Availability: val(0.923125), SliceAvail: val(0.925), Unavailable: val(3),
+			Latency: &slo.Latency{P50: 77, P99: 1000, P999: 1000.4, Max: 1010}, Read: &slo.Latency{P50: 76.7, P99: 990, P999: 1000.1, Max: 1009}, Write: &slo.Latency{P50: 160.2, P99: 1000, P999: 1000.6, Max: 1010},
+			Failover: o, Outages: []slo.RegionOutage{{Fault: 1, Value: o.Value - 0.2, N: 12, FromAsked: o.FromAsked}}, Fates: slo.Fates{Sessions: 10163, Disrupted: 3897},
+		},
+	}
+	t.Partitions = nil
+	for _, p := range o.Partitions {
+		s := slo.PartitionShare{Partition: p.Partition, Count: 1, Operations: slo.Operations{Intended: 66667, Good: 61235, Failed: 100, Unknown: 5332}, Availability: val(0.91852), Fates: slo.Fates{Sessions: 4234, Disrupted: 1623}}
+		s.Outages = []slo.ChangeOutage{{Fault: 1, Start: p.Start, End: p.End, Censored: p.Censored}}
+		t.Partitions = append(t.Partitions, s)
 	}
 }
 
@@ -109,6 +135,7 @@ func met() *slo.Result {
 			{AtS: asked + 1.304, Kind: "detected", Source: "eu-west-1-1", Text: "us-east-1"},
 		},
 	}
+	places(&r.Trials[0])
 	for i := range 12 {
 		r.Marks = append(r.Marks, slo.Mark{AtS: asked + 1.911 + 0.11*float64(i), Kind: "elected", Source: fmt.Sprintf("eu-west-1-%d", 1+i%3), Text: fmt.Sprintf("shard %d term 3", i)})
 	}
@@ -138,6 +165,10 @@ func missed() *slo.Result {
 	}
 	r.Trials[0].Faults[0].RTO = nil
 	r.Trials[0].Faults[0].RPO = val(0.312)
+	r.Trials[0].Faults[0].Phases = &slo.Phases{Detect: ptr(0.842), Elect: ptr(28.756)}
+	places(&r.Trials[0])
+	r.Trials[0].Regions[0].Fates.SessionsLost, r.Trials[0].Regions[0].Fates.LostWrites = 3, 41
+	r.Trials[0].Partitions[7].Fates.SessionsLost, r.Trials[0].Partitions[7].Fates.LostWrites = 3, 41
 	for i := range r.Timeline {
 		if s := &r.Timeline[i]; s.Second >= 30 {
 			s.Bad = s.Intended / 12
@@ -145,21 +176,49 @@ func missed() *slo.Result {
 			s.WriteP99 = 1000
 		}
 	}
-	r.Examples = []slo.Example{
-		{Check: "lost-session", Session: 48112, Why: "created at 19.312004 s, neither closed nor expired, and the read-back in eu-west-1 finds no such session", Ops: []string{
-			"   19.300120 s to    19.312004 s  client 3 in us-east-1 at us-east-1-2: create to 1: ok",
-			"   21.514400 s to    21.515012 s  client 3 in us-east-1 at us-east-1-2: read, found 1: ok",
-			"   26.380512 s to    26.391120 s  client 3 in us-east-1 at us-east-1-2: update to 2: ok",
-			"   27.400000 s to    28.400000 s  client 3 in us-east-1: read: unknown (timeout)",
-			">  57.102221 s to    57.180034 s  client 900 in eu-west-1 (audit) at eu-west-1-1: read-back, no such session: ok",
-		}},
-		{Check: "lost-write", Session: 1207, Why: "the write of 9, acknowledged at 26.398211 s, is in no later read", Ops: []string{
-			"  ... 21 earlier operations",
-			"   25.812000 s to    25.902133 s  client 1 in us-east-1 at us-east-1-1: update to 8: ok",
-			">  26.301022 s to    26.398211 s  client 1 in us-east-1 at us-east-1-1: update to 9: ok",
-			"   57.003110 s to    57.080410 s  client 900 in eu-west-1 (audit) at eu-west-1-3: read-back, found 8: ok",
-		}},
+	op := func(start, end float64, client int, region, node, class, kind, outcome, label string) slo.ExampleOp {
+		return slo.ExampleOp{Intended: start, Start: start, End: end, Client: client, Region: region, Node: node, Class: class, Kind: kind, Outcome: outcome, Bad: outcome != "ok", Label: label}
 	}
+	lost := slo.Example{Check: "lost-session", Session: 48112, Scope: "session", Trial: 1, Partition: 7, Why: "created at 19.312004 s, neither closed nor expired, and the read-back in eu-west-1 finds no such session", Ops: []string{
+		"   19.300120 s to    19.312004 s  client 3 in us-east-1 at us-east-1-2: create to 1: ok",
+		"   21.514400 s to    21.515012 s  client 3 in us-east-1 at us-east-1-2: read, found 1: ok",
+		"   26.380512 s to    26.391120 s  client 3 in us-east-1 at us-east-1-2: update to 2: ok",
+		"   27.400000 s to    28.400000 s  client 3 in us-east-1: read: unknown (timeout)",
+		">  57.102221 s to    57.180034 s  client 900 in eu-west-1 (audit) at eu-west-1-1: read-back, no such session: ok",
+	}, Operations: []slo.ExampleOp{
+		op(19.30012, 19.312004, 3, "us-east-1", "us-east-1-2", "follower", "create", "ok", "c1"),
+		op(21.5144, 21.515012, 3, "us-east-1", "us-east-1-2", "follower", "read", "ok", "r1"),
+		op(26.380512, 26.39112, 3, "us-east-1", "us-east-1-2", "follower", "update", "ok", "u2"),
+		op(27.4, 28.4, 3, "us-east-1", "", "follower", "read", "unknown", "r"),
+		op(57.102221, 57.180034, 900, "eu-west-1", "eu-west-1-1", "audit", "read-back", "ok", "b∅"),
+	}}
+	lost.Operations[0].Seq, lost.Operations[1].Seq, lost.Operations[2].Seq = 1, 1, 2
+	lost.Operations[3].Cause = "timeout"
+	lost.Operations[4].Found, lost.Operations[4].Marked = "absent", true
+	write := slo.Example{Check: "lost-write", Session: 1207, Scope: "session", Trial: 1, Partition: 3, Why: "the write of 9, acknowledged at 26.398211 s, is in no later read", Ops: []string{
+		"  ... 21 earlier operations",
+		"   25.812000 s to    25.902133 s  client 1 in us-east-1 at us-east-1-1: update to 8: ok",
+		">  26.301022 s to    26.398211 s  client 1 in us-east-1 at us-east-1-1: update to 9: ok",
+		"   57.003110 s to    57.080410 s  client 900 in eu-west-1 (audit) at eu-west-1-3: read-back, found 8: ok",
+	}} // from before operations were data: no picture
+	gone := slo.Example{Check: "outage", Scope: "partition", Trial: 1, Partition: 7, Why: "partition 7 could not be relied on for at least 29.6 s, from 26.386000 s to 56.000000 s; its first bad operation and its last one are marked", Ops: []string{
+		"   26.301000 s to    26.302000 s  client 1 in us-east-1 at us-east-1-1: session 7, read, found 3: ok",
+		">  26.386000 s to    27.386000 s  client 2 in us-east-1: session 19, update to 4: unknown (timeout)",
+		"   26.500000 s to    26.510000 s  client 4 in eu-west-1 at eu-west-1-1: session 31, read: failed (not-applied)",
+		"   26.600000 s to    26.600000 s  client 1 in us-east-1: session 7, update to 4: unsent (backpressure)",
+		"   26.700000 s to    28.100000 s  client 4 in eu-west-1 at eu-west-1-1: session 31, read, found 2: ok",
+		"  ... 1830 operations",
+		">  55.900000 s to    56.900000 s  client 2 in us-east-1: session 55, read: unknown (timeout)",
+	}, Operations: []slo.ExampleOp{
+		op(26.301, 26.302, 1, "us-east-1", "us-east-1-1", "follower", "read", "ok", "r3"),
+		op(26.386, 27.386, 2, "us-east-1", "", "follower", "update", "unknown", "u4"),
+		op(26.5, 26.51, 4, "eu-west-1", "eu-west-1-1", "follower", "read", "failed", "r"),
+		op(26.6, 26.6, 1, "us-east-1", "", "follower", "update", "unsent", "u4"),
+		op(26.7, 28.1, 4, "eu-west-1", "eu-west-1-1", "follower", "read", "ok", "r2"),
+		op(55.9, 56.9, 2, "us-east-1", "", "follower", "read", "unknown", "r"),
+	}}
+	gone.Operations[1].Marked, gone.Operations[5].Marked, gone.Operations[4].Bad, gone.Operations[5].Skipped = true, true, true, 1830
+	r.Examples = []slo.Example{lost, write, gone}
 	return r
 }
 
@@ -196,6 +255,12 @@ func noFault() *slo.Result {
 	r.Summary = "Met: 19997 operations a second were served for 50000 sessions without a fault; no read was stale."
 	r.Command = "fivenines run baseline --seed 42"
 	r.Trials[0].Faults = nil
+	for i := range r.Trials[0].Regions {
+		s := &r.Trials[0].Regions[i]
+		s.Operations.Good, s.Operations.Failed, s.Operations.Unknown, s.Outages, s.Fates.Disrupted, s.Unavailable = s.Operations.Intended, 0, 0, nil, 0, val(0)
+	}
+	r.Trials[0].Partitions = nil
+	r.Trials[0].Sessions = &slo.SessionSpread{Sessions: 49200, Windows: 98400, GoodWindows: 98400, ByBadWindows: []int{49200}, Min: 1, P1: 1, P10: 1, P50: 1}
 	m := &r.Trials[0].Measures
 	m.Failover, m.TimeToDetect, m.RTO, m.TimeToRecover, m.RPO, m.Phases, m.Disrupted = nil, nil, nil, nil, nil, nil, 0
 	m.Availability, m.SliceAvail, m.SessionAvail, m.Unavailable = val(0.99999871), val(1), val(0.9999), val(0)
@@ -231,6 +296,8 @@ func trials() *slo.Result {
 		t.Measures.Phases = map[string]float64{"suspected": long * 0.25, "detected": long * 0.38, "elected": long * 0.55, "promoted": long * 0.65, "first_write": long * 0.62, "last_partition": long - 0.02}
 		t.Faults = []slo.FaultRecord{fault(asked)}
 		t.Faults[0].Failover = t.Measures.Failover
+		t.Faults[0].Phases = &slo.Phases{Detect: ptr(long * 0.25), Elect: ptr(long * 0.3), Route: ptr(long * 0.1), Reconnect: ptr(long*0.35 + 0.02)}
+		places(&t)
 		r.Trials = append(r.Trials, t)
 		r.Timeline = append(r.Timeline, timeline(start+10, 40, start+20, int(long)+1)...)
 		r.Marks = append(r.Marks, slo.Mark{AtS: asked + long*0.25, Kind: "suspected", Source: "eu-west-1-2", Text: "us-east-1"}, slo.Mark{AtS: asked + long*0.65, Kind: "promoted", Source: "eu-west-1-1", Text: "eu-west-1"})

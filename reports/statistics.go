@@ -35,7 +35,7 @@ func statRows(s *slo.Statistics) (rows []statRow, clean []string, upper *float64
 			r.N += fmt.Sprintf(", %d not seen to end", censored)
 		}
 		if m.UpperBound != nil {
-			r.Bound = fmt.Sprintf("p%s < %s", short3(100*s.Quantile), inUnit(*m.UpperBound, m.Unit))
+			r.Bound = fmt.Sprintf("p%s at most %s", short3(100*s.Quantile), inUnit(*m.UpperBound, m.Unit))
 		}
 		if m.Missing != nil {
 			r.Missing = fmt.Sprintf("%d", m.Misses)

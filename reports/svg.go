@@ -30,6 +30,7 @@ type figure struct {
 	Desc      string // what the picture shows, for who can't see it
 	Note      string
 	Keys      []key
+	Bare      bool // its heading stands elsewhere
 	Drawings  []drawing
 }
 
@@ -40,6 +41,7 @@ type drawing struct {
 	Form          string // wide, narrow
 	Width, Height int
 	Body          template.HTML // from gonum/plot, which escapes the text in it
+	Shapes        []shape
 	Spots         []spot
 }
 

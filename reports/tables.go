@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/fivenines/fivenines/slo"
 )
@@ -152,7 +153,11 @@ func (t table) upright() table {
 	for i := 1; i < len(t.Head); i++ {
 		row := []cell{{Text: t.Head[i].Text}}
 		for _, r := range t.Rows {
-			row = append(row, cell{Text: orDash(r[i].Text)})
+			c := cell{Text: orDash(r[i].Text)}
+			if strings.HasSuffix(r[i].Class, " bad") {
+				c.Class = "bad"
+			}
+			row = append(row, c)
 		}
 		out.Rows = append(out.Rows, row)
 	}
@@ -210,31 +215,47 @@ type tallied struct {
 	of          func(*slo.Measures) int
 	share       bool // of the sessions
 	harmless    bool
+	// among says how much there was to look at; a line about nothing is left out.
+	among func(*slo.Measures) int
 }
 
+func eventualReads(m *slo.Measures) int { return m.EventualReads }
+func streamEvents(m *slo.Measures) int  { return m.StreamEvents + m.ReplayGaps }
+
 var fates = []tallied{
-	{"acknowledged as created", "at any time in the run", func(m *slo.Measures) int { return m.Sessions }, false, true},
-	{"lost", "neither closed nor expired, and strong reads do not find them", func(m *slo.Measures) int { return m.SessionsLost }, true, false},
-	{"re-created in silence", "of the lost: there again, but not the one that was", func(m *slo.Measures) int { return m.Recreated }, true, false},
-	{"regressed", "found with a state older than the last acknowledged one", func(m *slo.Measures) int { return m.Regressed }, true, false},
-	{"disrupted", "kept whole, but an operation of theirs was bad during the fault", func(m *slo.Measures) int { return m.Disrupted }, true, true},
-	{"expired early", "gone before their time", func(m *slo.Measures) int { return m.ExpiredEarly }, true, false},
-	{"expired late", "lived on after their time and the grace", func(m *slo.Measures) int { return m.ExpiredLate }, true, false},
-	{"resurrected", "came back after they had ended", func(m *slo.Measures) int { return m.Resurrected }, true, false},
-	{"without an answer", "the read-back got none: nothing is claimed of them", func(m *slo.Measures) int { return m.Unread }, true, false},
+	{"acknowledged as created", "at any time in the run", func(m *slo.Measures) int { return m.Sessions }, false, true, nil},
+	{"lost", "neither closed nor expired, and strong reads do not find them", func(m *slo.Measures) int { return m.SessionsLost }, true, false, nil},
+	{"re-created in silence", "of the lost: there again, but not the one that was", func(m *slo.Measures) int { return m.Recreated }, true, false, nil},
+	{"regressed", "found with a state older than the last acknowledged one", func(m *slo.Measures) int { return m.Regressed }, true, false, nil},
+	{"disrupted", "kept whole, but an operation of theirs was bad during the fault", func(m *slo.Measures) int { return m.Disrupted }, true, true, nil},
+	{"expired early", "gone before their time", func(m *slo.Measures) int { return m.ExpiredEarly }, true, false, nil},
+	{"expired late", "lived on after their time and the grace", func(m *slo.Measures) int { return m.ExpiredLate }, true, false, nil},
+	{"resurrected", "came back after they had ended", func(m *slo.Measures) int { return m.Resurrected }, true, false, nil},
+	{"without an answer", "the read-back got none: nothing is claimed of them", func(m *slo.Measures) int { return m.Unread }, true, false, nil},
 }
 
 var promises = []tallied{
-	{"lost acknowledged writes", "acknowledged, and no later read shows them", func(m *slo.Measures) int { return m.LostWrites }, false, false},
-	{"stale strong reads", "older than what was acknowledged before the read began", func(m *slo.Measures) int { return m.StaleReads }, false, false},
-	{"backward strong reads", "older than what an earlier read had returned", func(m *slo.Measures) int { return m.BackwardReads }, false, false},
-	{"phantom reads", "a state that nobody wrote, or that was promised not applied", func(m *slo.Measures) int { return m.PhantomReads }, false, false},
-	{"corrupt reads", "wrong checksum, or the state of another session", func(m *slo.Measures) int { return m.CorruptReads }, false, false},
-	{"writes acknowledged without a quorum", "by a side that was cut off", func(m *slo.Measures) int { return m.MinorityAcks }, false, false},
-	{"late writes", "unknown ones that took effect after a later acknowledged one: legal, shown for completeness", func(m *slo.Measures) int { return m.LateWrites }, false, true},
-	{"histories that are not linearizable", "of sessions with several writers and readers", func(m *slo.Measures) int { return m.NotLinearizable }, false, false},
-	{"histories not decided", "the checker gave up on them", func(m *slo.Measures) int { return m.Undecided }, false, false},
-	{"histories checked", "for linearizability", func(m *slo.Measures) int { return m.Histories }, false, true},
+	{"lost acknowledged writes", "acknowledged, and no later read shows them", func(m *slo.Measures) int { return m.LostWrites }, false, false, nil},
+	{"stale strong reads", "older than what was acknowledged before the read began", func(m *slo.Measures) int { return m.StaleReads }, false, false, nil},
+	{"backward strong reads", "older than what an earlier read had returned", func(m *slo.Measures) int { return m.BackwardReads }, false, false, nil},
+	{"phantom reads", "a state that nobody wrote, or that was promised not applied", func(m *slo.Measures) int { return m.PhantomReads }, false, false, nil},
+	{"corrupt reads", "wrong checksum, or the state of another session", func(m *slo.Measures) int { return m.CorruptReads }, false, false, nil},
+	{"writes acknowledged without a quorum", "by a side that was cut off", func(m *slo.Measures) int { return m.MinorityAcks }, false, false, nil},
+	{"late writes", "unknown ones that took effect after a later acknowledged one: legal, shown for completeness", func(m *slo.Measures) int { return m.LateWrites }, false, true, nil},
+	{"duplicated writes", "a state that came back to stay after a later one had been found", func(m *slo.Measures) int { return m.Duplicated }, false, false, nil},
+	{"eventual reads without the client's own writes", "of those that got an answer", func(m *slo.Measures) int { return m.ReadYourWrites }, false, false, eventualReads},
+	{"eventual reads that went back in time", "older than an earlier one of the same client", func(m *slo.Measures) int { return m.NonMonotonic }, false, false, eventualReads},
+	{"eventual reads answered", "from any replica", func(m *slo.Measures) int { return m.EventualReads }, false, true, eventualReads},
+	{"events passed over", "by a stream that was resumed", func(m *slo.Measures) int { return m.ReplayGaps }, false, false, streamEvents},
+	{"events out of order", "", func(m *slo.Measures) int { return m.Misordered }, false, false, streamEvents},
+	{"events repeated", "over the same connection", func(m *slo.Measures) int { return m.RepeatedEvents }, false, false, streamEvents},
+	{"events of another session", "", func(m *slo.Measures) int { return m.CrossSession }, false, false, streamEvents},
+	{"events that nobody emitted", "", func(m *slo.Measures) int { return m.PhantomEvents }, false, false, streamEvents},
+	{"corrupt events", "", func(m *slo.Measures) int { return m.CorruptEvents }, false, false, streamEvents},
+	{"events delivered", "over all streams", func(m *slo.Measures) int { return m.StreamEvents }, false, true, streamEvents},
+	{"histories that are not linearizable", "of sessions with several writers and readers", func(m *slo.Measures) int { return m.NotLinearizable }, false, false, nil},
+	{"histories not decided", "the checker gave up on them", func(m *slo.Measures) int { return m.Undecided }, false, false, nil},
+	{"histories checked", "for linearizability", func(m *slo.Measures) int { return m.Histories }, false, true, nil},
 }
 
 // talliedRow sums a count over the trials and names the worst one.
@@ -280,6 +301,9 @@ func talliedTable(r *slo.Result, caption string, lines []tallied, share bool) *t
 	}
 	t.Head = append(t.Head, cell{Text: "Meaning"})
 	for _, l := range lines {
+		if l.among != nil && !slices.ContainsFunc(r.Trials, func(t slo.Trial) bool { return l.among(&t.Measures) != 0 || l.of(&t.Measures) != 0 }) {
+			continue
+		}
 		row := talliedRow(r, l)
 		if !share {
 			row = slices.Delete(row, 2, 3)

@@ -204,7 +204,7 @@ func (s *screen) examples(r *slo.Result) {
 			return
 		}
 		s.WriteString("\n")
-		s.wrapped(clip(e.Check, 40)+": ", "", fmt.Sprintf("session %d: %s", e.Session, clean(e.Why)))
+		s.wrapped("", "", clip(exampleTitle(e), 60)+": "+clean(e.Why))
 		ops := exampleLines(e)
 		from := 0
 		for j, o := range ops {
