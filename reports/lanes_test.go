@@ -89,7 +89,7 @@ func TestOperationsAsAPicture(t *testing.T) {
 			ds := deeds(e, maxDeeds[f.name])
 			require.LessOrEqual(t, len(ds), maxDeeds[f.name])
 			type box struct{ x0, y0, x1, y1 float64 }
-			var bars, labels []box
+			var bars, labels, arrows []box
 			byHover := map[string]float64{}
 			halos := 0
 			for k := range d.Shapes {
@@ -99,6 +99,8 @@ func TestOperationsAsAPicture(t *testing.T) {
 				switch {
 				case strings.HasPrefix(s.Class, "op-label"):
 					labels = append(labels, box{x0, y0, x1, y1})
+				case s.Class == "op-arrow":
+					arrows = append(arrows, box{x0, y0, x1, y1})
 				case s.Class == "op-halo":
 					halos++
 				case s.Title != "" && s.Class != "op-late" && s.Class != "pause":
@@ -122,6 +124,11 @@ func TestOperationsAsAPicture(t *testing.T) {
 				}
 			}
 			assert.Equal(t, marked, halos)
+			for _, a := range arrows {
+				for _, b := range bars {
+					assert.False(t, a.x0 < b.x1-0.11 && b.x0 < a.x1-0.11 && a.y0 < b.y1 && b.y0 < a.y1, "story %d, %s: an arrow at %v lies on %v", n, f.name, a, b)
+				}
+			}
 			for _, all := range [][]box{bars, labels} {
 				slices.SortFunc(all, func(a, b box) int { return cmp.Or(cmp.Compare(a.y0, b.y0), cmp.Compare(a.x0, b.x0)) })
 				for k := 1; k < len(all); k++ {

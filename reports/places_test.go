@@ -47,6 +47,12 @@ func TestPlacesOverTrials(t *testing.T) {
 	assert.Contains(t, text, "Wrong reads | 0 | 3\n")
 	assert.NotContains(t, text, "Lost")
 
+	var c corner
+	c.out(3, false, 1)
+	c.out(3, true, 2)
+	c.out(2, true, 3)
+	assert.Equal(t, "at least 3 s (trial 2)", c.outageText(r), "of two as long the one that did not end")
+
 	r.Trials[2].Partitions[4].Fates.SessionsLost = 6
 	tab := shardsTable(r)
 	require.Len(t, tab.Rows, 12)
