@@ -324,7 +324,7 @@ func kindsText(ds []deed, reads bool) string {
 			continue
 		}
 		if ds[i].Found == "absent" {
-			none = ", ∅ none"
+			none = "; ∅ no such session"
 		}
 		if t := string(letter[:1]) + " " + k; !slices.Contains(kinds, t) && len(kinds) < 6 {
 			kinds = append(kinds, t)
