@@ -14,7 +14,8 @@
 //     have several writers with true concurrency, each counting for itself.
 //   - Clients follow the failover as a cluster client does: they ask where slots
 //     are led, avoid entries that went silent, and prefer their own region.
-//     Witness clients stay with their region whatever happens.
+//     Witness clients stay with their region whatever happens. Eventual reads go
+//     to any entry of theirs, in turn, while one can be used.
 //   - While a partition refuses operations, its clients queue behind a few
 //     probes instead of each retrying for itself (see gate.go). This bounds
 //     what a failover costs the system; deadlines and intended starts stay.
