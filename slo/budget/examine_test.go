@@ -43,7 +43,7 @@ func TestExamine(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, r.Firings)
 	assert.Zero(t, r.Spending.Spent)
-	assert.Zero(t, r.Peaks[0].BurnRate)
+	assert.Equal(t, Peak{Window: 5 * time.Minute, At: time.Second}, r.Peaks[0], "of the run, not of what is assumed before it")
 	_, ever = r.Paged()
 	assert.False(t, ever)
 

@@ -90,6 +90,15 @@ func TestTotalOutage(t *testing.T) {
 	assert.Equal(t, sec(900), fs[0].To)
 }
 
+// At the threshold itself nothing fires: 2592 bad seconds are 1 % of three days.
+func TestThresholdIsExclusive(t *testing.T) {
+	p := Workbook()
+	p.Alerts = p.Alerts[2:]
+	got := simulate(t, Objective{Target: 0.99, Period: 30 * day}, p, outage(3*day+time.Hour, 3*day, 4*day, 1))
+	require.Len(t, got, 1)
+	assert.Equal(t, 3*day+2593*time.Second, got[0].from)
+}
+
 func TestShortSpikeDoesNotPage(t *testing.T) {
 	o := Objective{Target: 0.999, Period: 30 * day}
 	s := outage(3*day+time.Hour, 3*day, 3*day+51*time.Second, 1)
