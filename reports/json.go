@@ -10,10 +10,14 @@ import (
 )
 
 // WriteBaseline writes the result as [WriteJSON] does, without what a comparison does not
-// need (pictures, regions, partitions, examples), small enough for a repository.
+// need (pictures, regions, partitions, examples, evidence), small enough for a repository.
 func WriteBaseline(w io.Writer, r *slo.Result) error {
 	b := *r
-	b.Timeline, b.Marks, b.Examples = nil, nil, nil
+	b.Timeline, b.Marks, b.Examples, b.Problems = nil, nil, nil, nil
+	b.Objectives = slices.Clone(r.Objectives)
+	for i := range b.Objectives {
+		b.Objectives[i].Evidence = ""
+	}
 	b.Trials = slices.Clone(r.Trials)
 	for i := range b.Trials {
 		t := &b.Trials[i]
@@ -25,7 +29,12 @@ func WriteBaseline(w io.Writer, r *slo.Result) error {
 		}
 		t.Measures.Failover = whole(t.Measures.Failover)
 	}
-	return WriteJSON(w, &b)
+	text, err := json.Marshal(&b)
+	if err != nil {
+		return fmt.Errorf("baseline of %s: %w", r.Scenario, err)
+	}
+	_, err = w.Write(append(text, '\n'))
+	return err
 }
 
 // whole is an outage without its partitions.
