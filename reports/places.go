@@ -236,7 +236,10 @@ func (c *corner) share() cell {
 }
 
 func (c *corner) outageText(r *slo.Result) string {
-	if c.outages == 0 {
+	switch {
+	case c.outages == 0 && c.intended <= 0:
+		return ""
+	case c.outages == 0:
 		return "none"
 	}
 	s := secondsText(c.outage)

@@ -47,6 +47,8 @@ func TestPlacesOverTrials(t *testing.T) {
 	assert.Contains(t, text, "Wrong reads | 0 | 3\n")
 	assert.NotContains(t, text, "Lost")
 
+	assert.Equal(t, "none", (&corner{intended: 1}).outageText(r))
+	assert.Empty(t, (&corner{}).outageText(r), "nobody looked")
 	var c corner
 	c.out(3, false, 1)
 	c.out(3, true, 2)

@@ -22,6 +22,13 @@
 //     and operations on every partition, no outage at all is a failover time of 0.
 //   - The resolution of an outage is the mean gap between follower operations
 //     of its partition: what lies between two operations nobody saw.
+//   - The clients of a region have outages of their own, found in the same way from
+//     their operations alone; they may last longer than the partition's, which is
+//     over as soon as somebody's write works and nobody's operation is bad.
+//   - A session belongs to the partition and region of its first operation that is
+//     no read-back, so that regions and partitions add up to the service.
+//   - Phases of an outage are measured for each fault and add up to its length from
+//     asked; [Phases] says what happens where an event is missing.
 //   - RTO is counted in windows of the hypothesis' length that begin at the
 //     instant asked, to the end of the load phase; its lower bound is one window less.
 //   - Time to detect ends with the first suspected or detected event that names
