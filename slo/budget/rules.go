@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -249,6 +250,11 @@ func (f *RuleFile) YAML() ([]byte, error) {
 	b, err := yaml.MarshalWithOptions(f, yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
 	if err != nil {
 		return nil, fmt.Errorf("write the rules: %w", err)
+	}
+	// The encoder leaves some texts unquoted that parsers take for something else.
+	back := &RuleFile{}
+	if err := yaml.Unmarshal(b, back); err != nil || !reflect.DeepEqual(f, back) {
+		return nil, errors.New("the rules hold a text that does not survive being written; take tabs and control characters out of the queries")
 	}
 	const head = "# Made by fivenines slo rules. Change its source, not this file.\n"
 	return append([]byte(head), bytes.TrimLeft(b, "\n")...), nil

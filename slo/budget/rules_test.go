@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -89,6 +90,25 @@ slo:errors:increase1h{slo="requests",service="shop"} >= 10`, alerts[0].Expr)
 	require.NoError(t, err)
 	assert.Contains(t, string(b), "> 13.44 * 0.001")
 	assert.NotContains(t, string(b), "14.4")
+}
+
+// What YAML would not give back is refused.
+func TestRulesSurvive(t *testing.T) {
+	for _, filler := range []string{"", " ", "\t", "\n", "\r", "\n\n", "# comment\n", "\t\n"} {
+		s := requests()
+		s.Indicator.Total = "sum(rate(http_requests_total[{{.window}}]))" + filler + "+ sum(rate(x{a=\"'\\\"#: \"}[{{.window}}]))"
+		s.Runbook = "a: b" + filler + "# c"
+		f, err := Rules(s)
+		require.NoError(t, err)
+		b, err := f.YAML()
+		if err != nil {
+			assert.ErrorContains(t, err, "does not survive")
+			continue
+		}
+		back := &RuleFile{}
+		require.NoError(t, yaml.Unmarshal(b, back))
+		assert.Equal(t, f, back)
+	}
 }
 
 func TestBadSLOs(t *testing.T) {
@@ -179,7 +199,6 @@ func unit(t *testing.T, f *RuleFile, test string) (out string, err error) {
 	require.NoError(t, err)
 	rules := filepath.Join(dir, "rules.yml")
 	require.NoError(t, os.WriteFile(rules, b, 0o600))
-	check(t, rules)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "test.yml"), []byte("rule_files: [rules.yml]\nevaluation_interval: 1m\n"+test), 0o600))
 	o, err := exec.Command(promtool(t), "test", "rules", filepath.Join(dir, "test.yml")).CombinedOutput()
 	return string(o), err
@@ -226,6 +245,11 @@ func TestPromtoolAgreesWithTheSimulator(t *testing.T) {
 	f, err := Rules(s)
 	require.NoError(t, err)
 	f = bare(f)
+	checked, err := f.YAML()
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "rules.yml")
+	require.NoError(t, os.WriteFile(path, checked, 0o600))
+	check(t, path)
 
 	var test strings.Builder
 	test.WriteString("tests:\n")
@@ -255,6 +279,7 @@ func TestPromtoolAgreesWithTheSimulator(t *testing.T) {
 	}
 	assert.Positive(t, min(fired["critical"], fired["high"], fired["medium"]), "the outages show something: %v", fired)
 	assert.Greater(t, checks, 20)
+	one := strings.SplitN(test.String(), "  - interval", 3)
 	out, err := unit(t, f, test.String())
 	require.NoError(t, err, "%s", out)
 
@@ -269,7 +294,7 @@ func TestPromtoolAgreesWithTheSimulator(t *testing.T) {
 		change(&wrong)
 		wf, err := Rules(wrong)
 		require.NoError(t, err, name)
-		out, err := unit(t, bare(wf), test.String())
+		out, err := unit(t, bare(wf), one[0]+"  - interval"+one[1])
 		require.Error(t, err, "%s: promtool should have failed", name)
 		assert.Contains(t, out, "FAILED", name)
 	}
