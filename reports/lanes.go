@@ -323,8 +323,10 @@ func kindsText(ds []deed, reads bool) string {
 		if observes(ds[i].Kind) != reads || len(letter) == 0 {
 			continue
 		}
-		if ds[i].Found == "absent" {
-			none = "; ∅ no such session"
+		for _, f := range [][2]string{{"absent", "; ∅ no such session"}, {"exists", "; = it was there"}, {"corrupt", "; ! not whole"}} {
+			if ds[i].Found == f[0] && !strings.Contains(none, f[1]) {
+				none += f[1]
+			}
 		}
 		if t := string(letter[:1]) + " " + k; !slices.Contains(kinds, t) && len(kinds) < 6 {
 			kinds = append(kinds, t)
