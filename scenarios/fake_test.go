@@ -8,11 +8,11 @@ import (
 	"hash/fnv"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,8 +31,7 @@ type fakeSystem struct {
 	dies       string        // this node ends by itself, dieAfter it is up
 	dieAfter   time.Duration
 	lastWords  string // of the one that dies, reported by the backend; empty: it does not report it
-	unwell     int    // in this start of it, reads are refused
-	starts     atomic.Int32
+	unwell     int    // in this trial reads are refused
 	upErr      error
 	healErr    error
 }
@@ -89,7 +88,7 @@ func (s *fakeSystem) Up(ctx context.Context, topo *fixtures.Topology, target fix
 		ports: map[string]net.Listener{}, sessions: map[string]*fakeSession{},
 		changed: make(chan struct{}), serving: true, well: make([]bool, len(topo.Regions)), conns: map[net.Conn]bool{},
 	}
-	d.refuses = int(s.starts.Add(1)) == s.unwell
+	d.refuses = filepath.Base(opt.Dir) == fmt.Sprintf("t%03d", s.unwell)
 	if opt.Mutant == "forgetful" {
 		d.loseEvery = 10
 	}

@@ -33,7 +33,13 @@ func TestTrialsGoOnUntilTheyDecide(t *testing.T) {
 			o := runQuick(t.Context(), t, s, &fakeSystem{takeover: c.takeover})
 			require.NoError(t, o.err)
 			assert.Equal(t, c.verdict, o.res.Verdict, o.res.Summary)
-			assert.Len(t, o.res.Trials, c.trials, o.res.Summary)
+			valid := 0
+			for i := range o.res.Trials {
+				if len(o.res.Trials[i].Void) == 0 { // a busy machine makes some void
+					valid++
+				}
+			}
+			assert.Equal(t, c.trials, valid, o.res.Summary)
 			require.NotNil(t, o.res.Statistics)
 			assert.True(t, o.res.Statistics.Sequential)
 			again, err := Analyze(o.out)
