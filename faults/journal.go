@@ -155,7 +155,8 @@ type Recovered struct {
 	Journal string
 	Owner   int      // its process id
 	Faults  []string // asked for and not undone
-	Killed  []string // nodes whose process was still there
+	Killed  []string // nodes whose process was still there, or what a backend removed
+	Backend string   // on which it ran
 }
 
 func (r Recovered) String() string {
@@ -173,8 +174,10 @@ func (r Recovered) String() string {
 // lives are left alone. An empty dir is [JournalDir].
 //
 // Links live in the process that cut them and are gone with it; what can be
-// left are processes. They are known by id and start time, of this boot.
-func Recover(ctx context.Context, dir string) ([]Recovered, error) {
+// left are processes, known by id and start time, of this boot, and what the
+// backend that the run used can reap. reapers are those backends by name; a
+// journal that needs one that is not among them is left as it is.
+func Recover(ctx context.Context, dir string, reapers map[string]fixtures.Reaper) ([]Recovered, error) {
 	if dir == "" {
 		dir = JournalDir()
 	}
@@ -185,7 +188,7 @@ func Recover(ctx context.Context, dir string) ([]Recovered, error) {
 	var all []Recovered
 	var errs []error
 	for _, name := range files {
-		r, err := recoverOne(ctx, name)
+		r, err := recoverOne(ctx, name, reapers)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("undo journal %s: %w", name, err))
 		}
@@ -197,7 +200,7 @@ func Recover(ctx context.Context, dir string) ([]Recovered, error) {
 }
 
 // recoverOne returns nil if the journal has an owner.
-func recoverOne(ctx context.Context, name string) (*Recovered, error) {
+func recoverOne(ctx context.Context, name string, reapers map[string]fixtures.Reaper) (*Recovered, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // its owner ended meanwhile
@@ -246,6 +249,9 @@ func recoverOne(ctx context.Context, name string) (*Recovered, error) {
 			delete(pending, e.ID)
 		}
 		if e.Undo != nil {
+			r.Backend = e.Undo.Backend
+		}
+		if e.Undo != nil && processes(e.Undo.Backend) {
 			for n, pid := range e.Undo.Procs {
 				procs[proc{n, pid, e.Undo.Started[n]}] = true
 			}
@@ -277,8 +283,23 @@ func recoverOne(ctx context.Context, name string) (*Recovered, error) {
 			}
 		}
 	}
+	if !processes(r.Backend) {
+		reaper := reapers[r.Backend]
+		if reaper == nil {
+			return nil, nil // another program's, with a backend of its own
+		}
+		removed, err := reaper.Reap(ctx)
+		r.Killed = append(r.Killed, removed...)
+		if err != nil {
+			return r, err
+		}
+	}
 	return r, os.Remove(name)
 }
+
+// processes says whether a backend's nodes are processes of this machine that
+// end by their id.
+func processes(backend string) bool { return backend == "" || backend == "process" }
 
 // alive says whether the process with this id is the one that started then.
 func alive(pid int, start int64) bool {

@@ -41,7 +41,7 @@ func TestJournal(t *testing.T) {
 	assert.Equal(t, d.Undo(), *e.Undo)
 
 	// Its owner lives: nobody else undoes it.
-	rs, err := Recover(ctxFor(t, time.Second), dir)
+	rs, err := Recover(ctxFor(t, time.Second), dir, nil)
 	require.NoError(t, err)
 	assert.Empty(t, rs)
 	requireRunning(t, d)
@@ -117,14 +117,14 @@ func TestRecoverKillsOnlyWhatTheRunStarted(t *testing.T) {
 		Procs:   map[string]int{"a": ours.Process.Pid, "b": reused.Process.Pid, "c": 1 << 22},
 		Started: map[string]int64{"a": start, "b": reusedStart - 1, "c": 1},
 	}, `{"op":"asked","id":3,"fau`) // torn by the crash
-	rs, err := Recover(ctxFor(t, 5*time.Second), dir)
+	rs, err := Recover(ctxFor(t, 5*time.Second), dir, nil)
 	require.NoError(t, err)
 	assert.Equal(t, []Recovered{{Journal: file, Owner: 4711, Faults: []string{"node-crash(node=a)"}, Killed: []string{"a"}}}, rs)
 	assert.Equal(t, "run of process 4711, which was killed, left node-crash(node=a); ended a", rs[0].String())
 	assert.False(t, alive(ours.Process.Pid, start))
 	assert.True(t, alive(reused.Process.Pid, reusedStart), "a process id that was given out again")
 	assert.Empty(t, journals(t, dir))
-	rs, err = Recover(ctxFor(t, time.Second), dir)
+	rs, err = Recover(ctxFor(t, time.Second), dir, nil)
 	assert.NoError(t, err)
 	assert.Empty(t, rs)
 }
@@ -135,7 +135,7 @@ func TestRecoverAfterAReboot(t *testing.T) {
 	leave(t, dir, "a.jsonl", "another-boot", fixtures.UndoInfo{
 		Procs: map[string]int{"a": other.Process.Pid}, Started: map[string]int64{"a": start},
 	}, "")
-	rs, err := Recover(ctxFor(t, 5*time.Second), dir)
+	rs, err := Recover(ctxFor(t, 5*time.Second), dir, nil)
 	require.NoError(t, err)
 	require.Len(t, rs, 1)
 	assert.Empty(t, rs[0].Killed)
@@ -149,7 +149,7 @@ func TestRecoverLeavesWhatOthersCouldHaveWritten(t *testing.T) {
 		Procs: map[string]int{"a": other.Process.Pid}, Started: map[string]int64{"a": start},
 	}, "")
 	require.NoError(t, os.Chmod(file, 0o666))
-	_, err := Recover(ctxFor(t, 5*time.Second), dir)
+	_, err := Recover(ctxFor(t, 5*time.Second), dir, nil)
 	assert.ErrorContains(t, err, "not ours alone")
 	assert.True(t, alive(other.Process.Pid, start))
 	assert.FileExists(t, file)
@@ -227,7 +227,7 @@ func TestRecoverAfterSIGKILLInTheMiddleOfAFault(t *testing.T) {
 	require.Len(t, undo.Procs, 4)
 
 	jdir := filepath.Join(dir, "journal")
-	rs, err := Recover(ctxFor(t, 5*time.Second), jdir)
+	rs, err := Recover(ctxFor(t, 5*time.Second), jdir, nil)
 	require.NoError(t, err)
 	require.Empty(t, rs, "its owner lives")
 	require.True(t, alive(undo.Procs["east-1"], undo.Started["east-1"]))
@@ -236,7 +236,7 @@ func TestRecoverAfterSIGKILLInTheMiddleOfAFault(t *testing.T) {
 	cmd.Wait()
 	require.Eventually(t, func() bool { return !alive(undo.Procs["east-1"], undo.Started["east-1"]) }, 5*time.Second, 5*time.Millisecond)
 	require.True(t, alive(undo.Procs["orphan"], undo.Started["orphan"]), "something is left to recover")
-	rs, err = Recover(ctxFor(t, 5*time.Second), jdir)
+	rs, err = Recover(ctxFor(t, 5*time.Second), jdir, nil)
 	require.NoError(t, err)
 	require.Len(t, rs, 1)
 	assert.Equal(t, cmd.Process.Pid, rs[0].Owner)

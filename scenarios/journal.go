@@ -9,7 +9,7 @@ import (
 
 // recoverStale undoes what runs left that were killed.
 func recoverStale(ctx context.Context, opt Options) error {
-	found, err := faults.Recover(ctx, opt.JournalDir)
+	found, err := faults.Recover(ctx, opt.JournalDir, opt.Reapers)
 	for _, r := range found {
 		if opt.Progress != nil {
 			opt.Progress.Phase(Phase{Text: "undone: " + r.String()})

@@ -25,6 +25,8 @@ type Options struct {
 	// JournalDir is where undo journals lie; empty is the default, where a
 	// later run of anything looks for what this one left.
 	JournalDir string
+	// Reapers are the backends, by name, that can remove what killed runs left.
+	Reapers map[string]fixtures.Reaper
 
 	// Rules are what is judged by; nil is DefaultRules.
 	Rules *Rules

@@ -26,10 +26,10 @@ var arrows = []struct {
 	{"loadgen/history", []string{"loadgen/history", "internal"}, "a record must be readable without anything that made it"},
 	{"slo", []string{"slo", "loadgen/history", "internal"}, "the verdict comes from the record alone"},
 	{"reports", []string{"reports", "slo", "loadgen/history", "internal"}, "reports show the result and know nothing else"},
-	{"faults", []string{"faults", "fixtures", "loadgen/history", "internal"}, "faults see the deployment and nothing of load or verdict"},
-	{"loadgen", []string{"loadgen", "fixtures", "internal"}, "load sees where clients stand and nothing of faults or verdict"},
-	{"fixtures", []string{"fixtures", "loadgen/history", "internal"}, "what a run stands on knows nothing of the run"},
-	{"scenarios", []string{"scenarios", "fixtures", "faults", "loadgen", "slo", "reports", "internal"}, "the harness must not import the platform that it judges"},
+	{"faults", []string{"faults", "fixtures", "docker", "loadgen/history", "internal"}, "faults see the deployment and nothing of load or verdict"},
+	{"loadgen", []string{"loadgen", "fixtures", "docker", "internal"}, "load sees where clients stand and nothing of faults or verdict"},
+	{"fixtures", []string{"fixtures", "docker", "loadgen/history", "internal"}, "what a run stands on knows nothing of the run"},
+	{"scenarios", []string{"scenarios", "fixtures", "faults", "loadgen", "slo", "reports", "docker", "internal"}, "the harness must not import the platform that it judges"},
 }
 
 // within says whether a package is the folder or below it.

@@ -249,6 +249,7 @@ func (f *runFlags) runOne(cmd *cobra.Command, name string, spec *scenarios.Spec,
 	}
 	progress, done := newProgress(w, f.quiet, f.plain)
 	res, err := scenarios.Run(cmd.Context(), run, scenarios.Options{
+		Reapers: reapers(),
 		Backend: backend, Target: target, Out: out, Progress: progress,
 		Mutant: f.mutant, Version: version(), Command: again, Rules: f.judged,
 	})

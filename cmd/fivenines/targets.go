@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/fixtures/container"
 	"github.com/fivenines/fivenines/fixtures/process"
 	"github.com/fivenines/fivenines/reference/target"
 )
@@ -16,7 +17,8 @@ import (
 // harness meets what implements its interfaces.
 var (
 	backends = map[string]func() (fixtures.Backend, error){
-		"process": func() (fixtures.Backend, error) { return process.New(process.Options{}), nil },
+		"process":   func() (fixtures.Backend, error) { return process.New(process.Options{}), nil },
+		"container": func() (fixtures.Backend, error) { return containers() },
 	}
 	targets = map[string]func() (fixtures.Target, error){
 		"reference": func() (fixtures.Target, error) {
@@ -30,6 +32,25 @@ var (
 		},
 	}
 )
+
+// containers is the container backend. The links between its regions are this
+// very program, started as "fivenines links".
+func containers() (*container.Backend, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the program that holds the links: %w", err)
+	}
+	return container.New(container.Options{Links: fixtures.Command{Path: self, Args: []string{"links"}}}), nil
+}
+
+// reapers are the backends that can remove what killed runs left.
+func reapers() map[string]fixtures.Reaper {
+	b, err := containers()
+	if err != nil {
+		return nil
+	}
+	return map[string]fixtures.Reaper{b.Name(): b}
+}
 
 func backendNamed(name string) (fixtures.Backend, error) { return named("backend", name, backends) }
 func targetNamed(name string) (fixtures.Target, error)   { return named("target", name, targets) }

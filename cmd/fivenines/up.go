@@ -107,7 +107,7 @@ const tempPrefix = "fivenines-up-"
 // hold brings everything up, keeps the state file true until ctx ends, and
 // takes everything down.
 func (f *upFlags) hold(ctx context.Context, out, notes io.Writer, topo *fixtures.Topology, backend fixtures.Backend, target fixtures.Target) (err error) {
-	if _, err := faults.Recover(ctx, ""); err != nil {
+	if _, err := faults.Recover(ctx, "", reapers()); err != nil {
 		return fmt.Errorf("undo what an earlier run left: %w", err)
 	}
 	state, err := claimState(f.name)

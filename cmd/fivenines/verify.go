@@ -177,6 +177,7 @@ func (f *verifyFlags) run(cmd *cobra.Command, names []string, model *projection.
 	defer done()
 	v, err := scenarios.Verify(cmd.Context(), specs, scenarios.VerifyOptions{
 		Options: scenarios.Options{
+			Reapers: reapers(),
 			Backend: backend, Target: target, Out: out, Progress: progress, Mutant: f.mutant, Version: version(),
 			Command: f.again(cmd, append([]string{"verify"}, what...), f.over.Seed), Rules: f.judged,
 		},
