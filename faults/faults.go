@@ -27,10 +27,19 @@ type Fault interface {
 	Heal(ctx context.Context, d fixtures.Deployment) error
 }
 
+// Confirmer is a fault that links and states don't show, or not enough: it
+// looks itself whether it took hold.
+type Confirmer interface {
+	Confirm(ctx context.Context, d fixtures.Deployment) (took, wrong []string)
+}
+
 // Effect is what a fault hits; everything that it does not name must be spared.
 type Effect struct {
 	Nodes map[string]fixtures.NodeState // expected state; others must be Running
 	Cut   map[string]bool               // ids of links that must be silent or dead; others must answer
+	// Unsure are ids of links that may answer or not, such as those that lose
+	// packets: nothing is expected of them.
+	Unsure map[string]bool
 	// Silent: the cut links must be silent. Without it, a link on which
 	// connections end is cut as well.
 	Silent bool

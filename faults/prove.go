@@ -39,7 +39,7 @@ const answerIn = time.Second
 // Baseline checks that everything works that inForce, the effect of faults
 // already there, does not name: without it, silence would prove nothing.
 func Baseline(ctx context.Context, d fixtures.Deployment, inForce Effect) error {
-	look := examine(ctx, d, Effect{Nodes: inForce.Nodes, Cut: inForce.Cut}, true)
+	look := examine(ctx, d, Effect{Nodes: inForce.Nodes, Cut: inForce.Cut, Unsure: inForce.Unsure}, true)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -76,6 +76,14 @@ func Prove(ctx context.Context, d fixtures.Deployment, f Fault, asked time.Durat
 			return p, err
 		}
 		p = Proof{Took: look.took, Spared: look.spared, Wrong: look.wrong, At: start + look.tookIn}
+		if c, ok := f.(Confirmer); ok {
+			began := now()
+			within, cancel := context.WithTimeout(ctx, max(0, e.Bound-(began-asked)))
+			took, wrong := c.Confirm(within, d)
+			cancel()
+			p.Took, p.Wrong = append(p.Took, took...), append(p.Wrong, wrong...)
+			p.At = max(p.At, now())
+		}
 	}
 	if late := p.At - asked; late > e.Bound {
 		p.Wrong = append(p.Wrong, fmt.Sprintf("it took %v to take hold, the bound is %v", late.Round(time.Millisecond), e.Bound))
@@ -113,7 +121,7 @@ func examine(ctx context.Context, d fixtures.Deployment, e Effect, baseline bool
 	room := make(chan struct{}, 512)
 	for _, link := range d.Links() {
 		cut := e.Cut[link.ID()]
-		if baseline && cut {
+		if baseline && cut || e.Unsure[link.ID()] && !cut {
 			continue
 		}
 		room <- struct{}{}

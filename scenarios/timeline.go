@@ -29,7 +29,7 @@ func (t *trial) makeFaults() ([]*timedFault, error) {
 			return nil, fmt.Errorf("faults[%d]: %w", i, err)
 		}
 		if err := f.Available(t.d); err != nil {
-			return nil, fmt.Errorf("%s can't be injected here: %w", f, err)
+			return nil, fmt.Errorf("inconclusive: %s can't be injected on the %s backend: %w", f, t.opt.Backend.Name(), err)
 		}
 		fs = append(fs, &timedFault{Fault: f, spec: t.spec.Faults[i], at: t.spec.at(i) + t.offset})
 	}
@@ -241,7 +241,7 @@ func (t *trial) inForce() []*timedFault {
 
 // effect is what all faults in force do together.
 func (t *trial) effect() faults.Effect {
-	all := faults.Effect{Nodes: map[string]fixtures.NodeState{}, Cut: map[string]bool{}}
+	all := faults.Effect{Nodes: map[string]fixtures.NodeState{}, Cut: map[string]bool{}, Unsure: map[string]bool{}}
 	for _, f := range t.inForce() {
 		e := f.Effect(t.d)
 		if e.Momentary {
@@ -258,6 +258,9 @@ func addEffect(to *faults.Effect, e faults.Effect) {
 			to.Nodes[n] = s
 		}
 	}
+	for l, unsure := range e.Unsure {
+		to.Unsure[l] = to.Unsure[l] || unsure
+	}
 	for l, cut := range e.Cut {
 		to.Cut[l] = to.Cut[l] || cut
 	}
@@ -271,6 +274,14 @@ type togetherFault struct {
 }
 
 func (f togetherFault) Effect(fixtures.Deployment) faults.Effect { return f.all }
+
+// Confirm implements faults.Confirmer for a fault that does.
+func (f togetherFault) Confirm(ctx context.Context, d fixtures.Deployment) (took, wrong []string) {
+	if c, ok := f.Fault.(faults.Confirmer); ok {
+		return c.Confirm(ctx, d)
+	}
+	return nil, nil
+}
 
 // proveable is the fault as the proof must look at it.
 func (t *trial) proveable(f *timedFault) faults.Fault {
