@@ -38,11 +38,11 @@ func init() {
 	catalogue(KindInfo{
 		Kind:    "bandwidth",
 		Summary: "A node or region can send only so much.",
-		Params:  []ParamInfo{where, {Name: "rate", Default: "100000", Help: "bytes a second, at least 1000"}},
+		Params:  []ParamInfo{where, {Name: "rate", Default: "100000", Help: "bytes a second, at least 4096"}},
 	}, func(s Spec, topo *fixtures.Topology) (Fault, error) {
 		rate, err := strconv.ParseInt(s.Params["rate"], 10, 64)
-		if err != nil || rate < 1000 {
-			return nil, fmt.Errorf("rate=%s is not a number of bytes a second of at least 1000", s.Params["rate"])
+		if err != nil || rate < 4096 {
+			return nil, fmt.Errorf("rate=%s is not a number of bytes a second of at least 4096", s.Params["rate"])
 		}
 		return newImpair(s, topo, "where", func(float64) fixtures.Impairment { return fixtures.Impairment{Bandwidth: rate} })
 	})

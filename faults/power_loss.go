@@ -54,10 +54,15 @@ func (f *powerLoss) Parts(fixtures.Deployment) []string {
 	return append(slices.Clone(f.regions), f.nodes...)
 }
 
-func (f *powerLoss) Effect(fixtures.Deployment) Effect {
+func (f *powerLoss) Effect(d fixtures.Deployment) Effect {
 	// Nothing has to be silent for a while: the proof is that the processes
 	// are gone, all at once, which a loaded machine needs time to clean up.
-	return Effect{Nodes: map[string]fixtures.NodeState{}, Cut: map[string]bool{}, Momentary: true, Bound: time.Second}
+	// An engine that is asked to end containers takes longer than the kernel.
+	within := time.Second
+	if !processes(d.Undo().Backend) {
+		within = 3 * time.Second
+	}
+	return Effect{Nodes: map[string]fixtures.NodeState{}, Cut: map[string]bool{}, Momentary: true, Bound: within}
 }
 
 func (f *powerLoss) Inject(ctx context.Context, d fixtures.Deployment) error {

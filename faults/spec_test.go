@@ -47,10 +47,15 @@ func TestFaultsPrintAndParseBack(t *testing.T) {
 	values := map[string][]string{
 		"region": {"primary", "secondary", "tertiary", "us-east-1", "eu-west-1", "ap-southeast-1"},
 		"node":   {"primary:1", "tertiary:2", "eu-west-1:3", "us-east-1-2"},
+		"where":  {"primary:1", "tertiary", "eu-west-1"},
+		"share":  {"0.01", "1", "0.5"},
+		"rate":   {"5000", "1000000"},
+		"cores":  {"0.1", "2"},
+		"bytes":  {"8388608", "1073741824"},
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
 	made := map[string]bool{}
-	for range 300 {
+	for range 600 {
 		k := Kinds()[rng.IntN(len(Kinds()))]
 		params := map[string]string{}
 		for _, p := range k.Params {
@@ -95,7 +100,7 @@ func FuzzParse(f *testing.F) {
 func TestNewSaysWhatIsWrong(t *testing.T) {
 	topo := fixtures.ThreeRegion()
 	for _, tc := range []struct{ text, want string }{
-		{"meteor", `no fault is called "meteor"; there are node-crash, node-pause, power-loss, region-crash`},
+		{"meteor", `no fault is called "meteor"; there are bandwidth, connection-resets, `},
 		{"region-loss(mode=loud)", "mode=loud is not one of silent, crash"},
 		{"region-loss(node=x)", `no parameter "node"; it has region, mode`},
 		{"region-loss(region=mars)", `no region is called "mars" and none has that role; there are us-east-1 (primary), `},

@@ -1,0 +1,161 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/fixtures/container"
+	"github.com/fivenines/fivenines/fixtures/targettest/fake"
+)
+
+// inContainers brings the tiny topology up in containers; without an engine
+// the test is skipped, and fails in CI.
+func inContainers(t *testing.T) fixtures.Deployment {
+	t.Helper()
+	if err := exec.Command("docker", "version").Run(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("CI needs a Docker Engine: ", err)
+		}
+		t.Skip("no Docker Engine answers")
+	}
+	program := filepath.Join(t.TempDir(), "fakenode")
+	build := exec.Command("go", "build", "-o", program, "github.com/fivenines/fivenines/fixtures/targettest/fakenode")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	topo, _ := tiny()
+	d, err := container.New(container.Options{Links: fixtures.Command{Path: program}}).Up(ctxFor(t, time.Minute), topo,
+		&fake.Target{Binary: program, NoEvents: true}, fixtures.UpOptions{Dir: t.TempDir(), Seed: 1})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, d.Down(ctxFor(t, time.Minute))) })
+	return d
+}
+
+// chatter keeps packets going to and from every node, as peers would.
+func chatter(t *testing.T, d fixtures.Deployment) {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			_ = each(allNodes(d.Topology()), func(n string) error {
+				for _, l := range d.Links() {
+					if l.To == n {
+						try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+						_ = d.Canary(try, l)
+						cancel()
+					}
+				}
+				return nil
+			})
+		}
+	}()
+	t.Cleanup(func() { stop(); <-done })
+}
+
+// Every kind on containers: those that only they have, and those that
+// processes have as well, which must look the same.
+func TestEveryKindInContainers(t *testing.T) {
+	d := inContainers(t)
+	chatter(t, d)
+	ctx := ctxFor(t, 3*time.Minute)
+	for _, tc := range []struct {
+		text string
+		took []string // parts of the proof, by prefix
+	}{
+		{"node-crash(node=primary:2)", []string{"east-2 dead", "client:west>east-2"}},
+		{"node-pause(node=primary:2)", []string{"east-2 paused", "client:west>east-2 silent"}},
+		{"region-loss(region=primary)", []string{"east-1 paused", "client:east>east-1 silent", "peer:west-1>east-1 silent"}},
+		{"region-partition(region=west)", []string{"peer:east-1>west-1 silent", "peer:west-1>east-2 silent"}},
+		{"power-loss", []string{"east-1: process ", "west-1: process "}},
+		{"packet-loss(where=primary:1, share=0.2)", []string{"east-1: "}},
+		{"connection-resets(where=primary:1, share=0.5)", []string{"east-1: "}},
+		{"bandwidth(where=primary:1, rate=5000)", []string{"east-1: "}},
+		{"one-way-partition(region=east, lost=in)", []string{"peer:west-1>east-1 silent", "east-1: ", "east-2: "}},
+		{"one-way-partition(region=east, lost=out)", []string{"peer:west-1>east-2 silent", "east-1: "}},
+		{"node-disconnect(node=primary:1)", []string{"client:east>east-1", "peer:west-1>east-1"}},
+		{"cpu-squeeze(node=primary:1, cores=0.2)", []string{"east-1: limits"}},
+		{"memory-squeeze(node=primary:1, bytes=134217728)", []string{"east-1: limits"}},
+	} {
+		t.Run(tc.text, func(t *testing.T) {
+			f := parse(t, d, tc.text)
+			require.NoError(t, Baseline(ctx, d, Effect{}))
+			now := stopwatch()
+			require.NoError(t, f.Inject(ctx, d))
+			p, err := Prove(ctx, d, f, 0, now)
+			t.Logf("proved at %v (bound %v): %v", p.At, f.Effect(d).Bound, p.Took)
+			assert.NoError(t, err)
+			for _, w := range tc.took {
+				assert.True(t, slices.ContainsFunc(p.Took, func(s string) bool { return strings.HasPrefix(s, w) }), "%s in %v", w, p.Took)
+			}
+			require.NoError(t, f.Heal(ctx, d))
+			require.NoError(t, Baseline(ctx, d, Effect{}), "all is well again")
+			require.NoError(t, f.Heal(ctx, d), "again")
+		})
+	}
+}
+
+// idle is a deployment that says that it did what was asked, and did not.
+type idle struct {
+	fixtures.Deployment
+	limits fixtures.Limits
+}
+
+func (idle) CanImpair(fixtures.Impairment) error                       { return nil }
+func (idle) Impair(context.Context, string, fixtures.Impairment) error { return nil }
+func (idle) Impaired(context.Context, string) (uint64, error)          { return 0, nil }
+func (idle) Squeeze(context.Context, string, fixtures.Limits) error    { return nil }
+func (i idle) Limits(context.Context, string) (fixtures.Limits, error) { return i.limits, nil }
+func (idle) Unplug(context.Context, string) error                      { return nil }
+func (idle) Plug(context.Context, string) error                        { return nil }
+
+func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
+	d := up(t)
+	for text, want := range map[string]string{
+		"packet-loss(where=primary:1)":           "east-1: no packet was hit",
+		"bandwidth(where=east)":                  "east-2: no packet was hit",
+		"one-way-partition(region=east)":         "peer:west-1>east-1 answers, should be cut",
+		"node-disconnect(node=primary:1)":        "client:east>east-1 answers, should be cut",
+		"cpu-squeeze(node=primary:1)":            "east-1: its limits are",
+		"memory-squeeze(node=primary:1)":         "east-1: its limits are",
+		"connection-resets(where=west, share=1)": "west-1: no packet was hit",
+	} {
+		f := parse(t, idle{Deployment: d}, text)
+		now := stopwatch()
+		_, err := Prove(ctxFor(t, 20*time.Second), idle{Deployment: d}, f, 0, now)
+		assert.ErrorIs(t, err, ErrUnproved, text)
+		assert.ErrorContains(t, err, want, text)
+	}
+}
+
+func TestWhatProcessesCannotSufferIsNotRunnableHere(t *testing.T) {
+	d := up(t)
+	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "cpu-squeeze", "memory-squeeze"} {
+		f, err := New(text, nil, d.Topology())
+		require.NoError(t, err)
+		assert.True(t, errors.Is(f.Available(d), fixtures.ErrNotHere), text)
+	}
+	for _, bad := range []struct{ kind, param, value, want string }{
+		{"packet-loss", "share", "0", "share=0"},
+		{"packet-loss", "share", "NaN", "share=NaN"},
+		{"packet-loss", "where", "nowhere", "no node is called"},
+		{"bandwidth", "rate", "12", "rate=12"},
+		{"one-way-partition", "region", "east-1", "no region is called"},
+		{"cpu-squeeze", "cores", "0", "cores=0"},
+		{"memory-squeeze", "bytes", "1", "bytes=1"},
+	} {
+		_, err := New(bad.kind, map[string]string{bad.param: bad.value}, d.Topology())
+		assert.ErrorContains(t, err, bad.want, bad.kind)
+	}
+}
