@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -185,7 +186,10 @@ func (f *verifyFlags) run(cmd *cobra.Command, names []string, model *projection.
 		Began: func(n, of int, s *scenarios.Spec) {
 			progress.Phase(scenarios.Phase{Text: fmt.Sprintf("scenario %d of %d: %s, %d trials", n, of, s.Name, s.Trials)})
 		},
-		Ran: func(s *scenarios.Spec, res *slo.Result, _ error) {
+		Ran: func(s *scenarios.Spec, res *slo.Result, err error) {
+			if errors.Is(err, fixtures.ErrNotHere) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "fivenines: %s is left out: %v\n", s.Name, err)
+			}
 			if res != nil {
 				progress.Phase(scenarios.Phase{Text: s.Name + ": " + res.Summary})
 			}
