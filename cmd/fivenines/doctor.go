@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fivenines/fivenines/fixtures/container"
 	"github.com/fivenines/fivenines/scenarios"
 )
 
@@ -82,16 +83,14 @@ func printFindings(cmd *cobra.Command, fs []finding) error {
 
 // examine looks at everything.
 func examine(ctx context.Context, dir string) []finding {
-	return []finding{
+	return append([]finding{
 		cores(),
 		memory(),
 		loopback(),
 		openFiles(),
 		diskSpace(dir),
 		syncTime(dir),
-		docker(ctx),
-		netem(),
-	}
+	}, containerFindings(ctx)...)
 }
 
 func cores() finding {
@@ -180,48 +179,35 @@ func syncTime(dir string) finding {
 	return f
 }
 
-func docker(ctx context.Context) finding {
-	f := finding{What: "docker", Advice: "only the container backend needs it"}
-	addr := strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://")
-	if addr == "" {
-		addr = "/var/run/docker.sock"
-	}
-	if strings.Contains(addr, "://") {
-		f.Found = "DOCKER_HOST is " + addr + ", which is not looked at"
-		return f
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+// containerFindings are what the container backend needs, and what its faults do.
+func containerFindings(ctx context.Context) []finding {
+	f := finding{What: "docker", Advice: "only the container backend needs it; Engine 20.10 or newer"}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", addr)
+	e, err := container.Examine(ctx)
 	if err != nil {
-		f.Found = err.Error()
-		return f
+		f.Found = strings.ReplaceAll(err.Error(), "\n", "; ")
+		return []finding{f}
 	}
-	_ = conn.Close()
-	f.OK, f.Found = true, "reachable at "+addr
-	return f
+	f.OK, f.Found = true, fmt.Sprintf("Engine %s, API %s, at %s", e.Version, e.API, e.Host)
+	fs := []finding{f}
+	for _, c := range e.Packets {
+		fs = append(fs, finding{
+			What: "packets: " + c.Name, OK: c.OK, Found: orElse(strings.ReplaceAll(c.Why, "\n", "; "), "works"),
+			Advice: "scenarios that need it are inconclusive here",
+		})
+	}
+	if len(e.Left) > 0 {
+		fs = append(fs, finding{
+			What: "containers of killed runs", Found: strings.Join(e.Left, ", "), Advice: "the next run in containers removes them",
+		})
+	}
+	return fs
 }
 
-// netem says whether the kernel can delay packets by itself.
-func netem() finding {
-	f := finding{What: "kernel netem", Advice: "only packet-level faults of the container backend need it"}
-	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		f.Found = "not a Linux kernel"
-		return f
+func orElse(s, other string) string {
+	if s == "" {
+		return other
 	}
-	release := strings.TrimSpace(string(b))
-	if _, err := os.Stat("/sys/module/sch_netem"); err == nil {
-		f.OK, f.Found = true, "loaded"
-		return f
-	}
-	for _, list := range []string{"modules.dep", "modules.builtin"} {
-		mods, err := os.ReadFile(filepath.Join("/lib/modules", release, list))
-		if err == nil && strings.Contains(string(mods), "sch_netem") {
-			f.OK, f.Found = true, "available as a module"
-			return f
-		}
-	}
-	f.Found = "this kernel has no sch_netem"
-	return f
+	return s
 }
