@@ -4,7 +4,7 @@ package docker
 
 import _ "embed"
 
-// NodeDockerfile builds the image of a node.
+// HarnessDockerfile builds what the container backend runs.
 //
-//go:embed node.Dockerfile
-var NodeDockerfile []byte
+//go:embed harness.Dockerfile
+var HarnessDockerfile []byte
