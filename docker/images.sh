@@ -25,7 +25,7 @@ go_image() { # TAG DOCKERFILE BINARY PACKAGE
   build "$1" "$2" "$c"
 }
 
-debian_image() { # NAME PROGRAM PATH_IN_IMAGE DATA ENTRYPOINT
+debian_image() { # NAME PROGRAM PATH_IN_IMAGE DATA ENTRYPOINT [FOLDER that the program reads]
   local c=$work/$1 bin
   bin=$(command -v "$2") || die "$2 is not installed: apt-get install -y --no-install-recommends haproxy prometheus prometheus-alertmanager"
   keep "$c/data"
@@ -36,6 +36,10 @@ debian_image() { # NAME PROGRAM PATH_IN_IMAGE DATA ENTRYPOINT
     [ -f "$lib" ] || die "$2 needs $lib, which is not there: reinstall its package"
     mkdir -p "$c/root$(dirname "$lib")" && cp -L "$lib" "$c/root$lib"
   done
+  if [ -n "${6:-}" ]; then
+    [ -d "$6" ] || die "$2 needs $6, which is not there: reinstall its package"
+    mkdir -p "$c/root$6" && cp -rL "$6/." "$c/root$6/"
+  fi
   echo 'nobody:x:65534:65534:nobody:/:/nonexistent' >"$c/root/etc/passwd"
   echo 'nobody:x:65534:' >"$c/root/etc/group"
   cp docker/debian.Dockerfile "$c/Dockerfile"
@@ -49,7 +53,7 @@ for image in ${@:-node toxiproxy haproxy prometheus alertmanager}; do
     toxiproxy) go_image fivenines/toxiproxy:dev docker/links.Dockerfile toxiproxy github.com/Shopify/toxiproxy/v2/cmd/server ;;
     haproxy) debian_image haproxy haproxy /usr/sbin/haproxy /var/lib/haproxy "" ;;
     prometheus) debian_image prometheus prometheus /bin/prometheus /prometheus /bin/prometheus ;;
-    alertmanager) debian_image alertmanager prometheus-alertmanager /bin/alertmanager /alertmanager /bin/alertmanager ;;
+    alertmanager) debian_image alertmanager prometheus-alertmanager /bin/alertmanager /alertmanager /bin/alertmanager /usr/share/prometheus/alertmanager ;;
     *) die "no image is called $image: node, toxiproxy, haproxy, prometheus, alertmanager" ;;
   esac
 done
