@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,14 +114,14 @@ func TestStack(t *testing.T) {
 	require.NoError(t, Delay(addr["TOXIPROXY"], fixtures.ThreeRegion()))
 
 	nodes := fixtures.ThreeRegion().Nodes()
-	await("HAProxy sees all nodes up", 60*time.Second, func() bool {
+	// A server whose name has just been resolved counts as up before its first check.
+	healthy := func(n fixtures.Node) bool {
 		metrics := get("http://" + addr["HAPROXY_STATS"] + "/metrics")
-		for _, n := range nodes {
-			if !strings.Contains(metrics, fmt.Sprintf("haproxy_server_status{proxy=%q,server=%q,state=\"UP\"} 1\n", n.Region, n.ID)) {
-				return false
-			}
-		}
-		return true
+		return strings.Contains(metrics, fmt.Sprintf("haproxy_server_status{proxy=%q,server=%q,state=\"UP\"} 1\n", n.Region, n.ID)) &&
+			strings.Contains(metrics, fmt.Sprintf("haproxy_server_check_status{proxy=%q,server=%q,state=\"L7OK\"} 1\n", n.Region, n.ID))
+	}
+	await("HAProxy sees all nodes up", 60*time.Second, func() bool {
+		return !slices.ContainsFunc(nodes, func(n fixtures.Node) bool { return !healthy(n) })
 	})
 	query := func(q string) string {
 		var r struct {
@@ -149,6 +150,9 @@ func TestStack(t *testing.T) {
 
 	out, err = compose(30*time.Second, "stop", "-t", "3", "us-east-1-2")
 	require.NoError(t, err, "%s", out)
+	stopped := nodes[1]
+	require.Equal(t, "us-east-1-2", stopped.ID)
+	await("HAProxy sees the node down", 30*time.Second, func() bool { return !healthy(stopped) })
 	await("Alertmanager has the alert", 60*time.Second, func() bool {
 		var alerts []struct {
 			Labels    map[string]string
@@ -169,7 +173,5 @@ func TestStack(t *testing.T) {
 	// It starts again with the configuration of its first start, and catches up.
 	out, err = compose(30*time.Second, "start", "us-east-1-2")
 	require.NoError(t, err, "%s", out)
-	await("HAProxy sees the node up again", 60*time.Second, func() bool {
-		return strings.Contains(get("http://"+addr["HAPROXY_STATS"]+"/metrics"), `haproxy_server_status{proxy="us-east-1",server="us-east-1-2",state="UP"} 1`)
-	})
+	await("HAProxy sees the node up again", 60*time.Second, func() bool { return healthy(stopped) })
 }
