@@ -2,9 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -16,7 +20,7 @@ func init() { commands = append(commands, nodeCommand) }
 
 // nodeCommand runs one node of the reference platform; fivenines itself starts it.
 func nodeCommand() *cobra.Command {
-	var file string
+	var file, once string
 	var broken, verbose bool
 	c := &cobra.Command{
 		Use:   "node --config FILE",
@@ -32,6 +36,11 @@ func nodeCommand() *cobra.Command {
 			var cfg reference.Config
 			if err := json.Unmarshal(b, &cfg); err != nil {
 				return usageError("node: %s: %w", file, err)
+			}
+			if once != "" && cfg.First {
+				if cfg.First, err = firstOnce(once); err != nil {
+					return runError(fmt.Errorf("node %s: --first-once: %w", cfg.ID, err))
+				}
 			}
 			if cfg.Mutant != "" && !broken {
 				return usageError("node: the configuration asks for the mutant %s, which loses data on purpose: say --i-know-this-is-broken if you mean it", cfg.Mutant)
@@ -53,8 +62,32 @@ func nodeCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&file, "config", "", "configuration of the node (JSON)")
+	c.Flags().StringVar(&once, "first-once", "", "a file kept apart from the node's data: \"first\" in the configuration holds only until it exists")
 	c.Flags().BoolVar(&broken, "i-know-this-is-broken", false, "allow a mutant")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "log decisions and connection errors")
 	_ = c.MarkFlagRequired("config")
 	return c
+}
+
+// firstOnce says whether the marker was not there yet, and makes it durable
+// before the node starts: a container starts again with the configuration of
+// its first start, but then a node must wait out the promises it may have
+// forgotten, and an empty disk is a lost one. After a crash between marker and
+// first write the node rejoins, which is safe.
+func firstOnce(marker string) (bool, error) {
+	f, err := os.OpenFile(marker, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return false, err
+	}
+	dir, err := os.Open(filepath.Dir(marker))
+	if err != nil {
+		return false, err
+	}
+	return true, errors.Join(dir.Sync(), dir.Close())
 }
