@@ -23,6 +23,9 @@ import (
 // the test is skipped, and fails in CI.
 func inContainers(t *testing.T) fixtures.Deployment {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
 	if err := exec.Command("docker", "version").Run(); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal("CI needs a Docker Engine: ", err)
