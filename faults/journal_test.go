@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -140,6 +141,35 @@ func TestRecoverAfterAReboot(t *testing.T) {
 	require.Len(t, rs, 1)
 	assert.Empty(t, rs[0].Killed)
 	assert.True(t, alive(other.Process.Pid, start))
+}
+
+// reaper is a backend that has left something, or fails to remove it.
+type reaper struct {
+	removed []string
+	err     error
+}
+
+func (r reaper) Reap(context.Context) ([]string, error) { return r.removed, r.err }
+
+func TestRecoverReapsWhatABackendLeft(t *testing.T) {
+	dir := t.TempDir()
+	other, start := sleeper(t)
+	file := leave(t, dir, "a.jsonl", procfs.BootID(), fixtures.UndoInfo{
+		Backend: "container", Procs: map[string]int{"a": other.Process.Pid}, Started: map[string]int64{"a": start},
+	}, "")
+	rs, err := Recover(ctxFor(t, 5*time.Second), dir, map[string]fixtures.Reaper{"swarm": reaper{}})
+	require.NoError(t, err)
+	assert.Empty(t, rs)
+	assert.FileExists(t, file, "nobody here can undo it")
+	_, err = Recover(ctxFor(t, 5*time.Second), dir, map[string]fixtures.Reaper{"container": reaper{err: errors.New("no engine")}})
+	assert.ErrorContains(t, err, "no engine")
+	assert.FileExists(t, file, "it is tried again")
+	rs, err = Recover(ctxFor(t, 5*time.Second), dir, map[string]fixtures.Reaper{"container": reaper{removed: []string{"container a"}}})
+	require.NoError(t, err)
+	require.Len(t, rs, 1)
+	assert.Equal(t, []string{"container a"}, rs[0].Killed)
+	assert.Empty(t, journals(t, dir))
+	assert.True(t, alive(other.Process.Pid, start), "a container's process is its engine's to end")
 }
 
 func TestRecoverLeavesWhatOthersCouldHaveWritten(t *testing.T) {
