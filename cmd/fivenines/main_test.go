@@ -56,7 +56,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"run", bad}, exitUsage, "fivenines: " + bad + ":3: workload.sesions: no such field; did you mean sessions?"},
 		{[]string{"run", good, bad}, exitUsage, "fivenines: " + bad + ":3: "},
 		{[]string{"run", filepath.Join(dir, "none.yaml")}, exitUsage, "none.yaml: no such file or directory"},
-		{[]string{"run", "baseline", "--backend", "cloud"}, exitUsage, `fivenines: no backend is called "cloud"; there is process`},
+		{[]string{"run", "baseline", "--backend", "cloud"}, exitUsage, `fivenines: no backend is called "cloud"; there is container, process`},
 		{[]string{"run", "baseline", "--target", "redis"}, exitUsage, `fivenines: no target is called "redis"; there is reference`},
 		{[]string{"run", "baseline", "--rps", "-5"}, exitUsage, "fivenines: --rps must be more than 0, not -5"},
 		{[]string{"run", "baseline", "--sessions", "0"}, exitUsage, "fivenines: --sessions must be more than 0"},
@@ -112,7 +112,7 @@ func TestListJSON(t *testing.T) {
 	require.Equal(t, exitMet, code)
 	var l listing
 	require.NoError(t, json.Unmarshal([]byte(out), &l))
-	assert.Len(t, l.Scenarios, 7)
+	assert.Len(t, l.Scenarios, 8)
 	assert.NotEmpty(t, l.Faults)
 	assert.NotEmpty(t, l.Objectives)
 	assert.Contains(t, l.Topologies, "three-region")
