@@ -88,6 +88,7 @@ func TestEveryKindInContainers(t *testing.T) {
 		{"one-way-partition(region=east, lost=in)", []string{"peer:west-1>east-1 silent", "east-1: ", "east-2: "}},
 		{"one-way-partition(region=east, lost=out)", []string{"peer:west-1>east-2 silent", "east-1: "}},
 		{"node-disconnect(node=primary:1)", []string{"client:east>east-1", "peer:west-1>east-1"}},
+		{"region-disconnect(region=east)", []string{"client:west>east-1", "client:west>east-2", "peer:west-1>east-1"}},
 		{"cpu-squeeze(node=primary:1, cores=0.2)", []string{"east-1: limits"}},
 		{"memory-squeeze(node=primary:1, bytes=134217728)", []string{"east-1: limits"}},
 	} {
@@ -130,6 +131,7 @@ func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 		"bandwidth(where=east)":                  "east-2: no packet was hit",
 		"one-way-partition(region=east)":         "peer:west-1>east-1 answers, should be cut",
 		"node-disconnect(node=primary:1)":        "client:east>east-1 answers, should be cut",
+		"region-disconnect(region=east)":         "client:east>east-2 answers, should be cut",
 		"cpu-squeeze(node=primary:1)":            "east-1: its limits are",
 		"memory-squeeze(node=primary:1)":         "east-1: its limits are",
 		"connection-resets(where=west, share=1)": "west-1: no packet was hit",
@@ -144,7 +146,7 @@ func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 
 func TestWhatProcessesCannotSufferIsNotRunnableHere(t *testing.T) {
 	d := up(t)
-	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "cpu-squeeze", "memory-squeeze"} {
+	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "region-disconnect", "cpu-squeeze", "memory-squeeze"} {
 		f, err := New(text, nil, d.Topology())
 		require.NoError(t, err)
 		assert.True(t, errors.Is(f.Available(d), fixtures.ErrNotHere), text)
