@@ -111,6 +111,7 @@ type look struct {
 // examine sends a canary over every link and looks at every node, before and
 // after. In a baseline nothing is expected of what the effect names.
 func examine(ctx context.Context, d fixtures.Deployment, e Effect, baseline bool) *look {
+	e = e.withEntries(d)
 	start := time.Now()
 	first, l := new(look), new(look)
 	if !baseline {

@@ -125,6 +125,9 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 	if err != nil {
 		return t.because(ctx, fmt.Errorf("bring the system up: %w", err))
 	}
+	if err := t.entrance(); err != nil {
+		return err
+	}
 	if err := t.openJournal(); err != nil {
 		return err
 	}
