@@ -38,7 +38,7 @@ func inContainers(t *testing.T) fixtures.Deployment {
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
 	topo, _ := tiny()
-	d, err := container.New(container.Options{Links: fixtures.Command{Path: program}}).Up(ctxFor(t, time.Minute), topo,
+	d, err := container.New(container.Options{Links: fixtures.Command{Path: program}, Services: true}).Up(ctxFor(t, time.Minute), topo,
 		&fake.Target{Binary: program, NoEvents: true}, fixtures.UpOptions{Dir: t.TempDir(), Seed: 1})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, d.Down(ctxFor(t, time.Minute))) })
@@ -87,6 +87,7 @@ func TestEveryKindInContainers(t *testing.T) {
 		{"bandwidth(where=primary:1, rate=5000)", []string{"east-1: "}},
 		{"one-way-partition(region=east, lost=in)", []string{"peer:west-1>east-1 silent", "east-1: ", "east-2: "}},
 		{"one-way-partition(region=east, lost=out)", []string{"peer:west-1>east-2 silent", "east-1: "}},
+		{"balancer-crash(region=primary)", []string{"entry:east>east", "entry:west>east", "balancer-east dead"}},
 		{"node-disconnect(node=primary:1)", []string{"client:east>east-1", "peer:west-1>east-1"}},
 		{"region-disconnect(region=east)", []string{"client:west>east-1", "client:west>east-2", "peer:west-1>east-1"}},
 		{"cpu-squeeze(node=primary:1, cores=0.2)", []string{"east-1: limits"}},
@@ -124,6 +125,16 @@ func (i idle) Limits(context.Context, string) (fixtures.Limits, error) { return 
 func (idle) Unplug(context.Context, string) error                      { return nil }
 func (idle) Plug(context.Context, string) error                        { return nil }
 
+func (idle) Services() []fixtures.Service {
+	return []fixtures.Service{{ID: "balancer-east", Kind: fixtures.Balancer, Region: "east"}}
+}
+func (idle) EntryAddr(string, string) string            { return "" }
+func (idle) KillService(context.Context, string) error  { return nil }
+func (idle) StartService(context.Context, string) error { return nil }
+func (idle) ServiceState(context.Context, string) (fixtures.NodeState, error) {
+	return fixtures.Running, nil
+}
+
 func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 	d := up(t)
 	for text, want := range map[string]string{
@@ -133,6 +144,7 @@ func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 		"node-disconnect(node=primary:1)":        "client:east>east-1 answers, should be cut",
 		"region-disconnect(region=east)":         "client:east>east-2 answers, should be cut",
 		"cpu-squeeze(node=primary:1)":            "east-1: its limits are",
+		"balancer-crash(region=east)":            "balancer-east: it is running, should be dead",
 		"memory-squeeze(node=primary:1)":         "east-1: its limits are",
 		"connection-resets(where=west, share=1)": "west-1: no packet was hit",
 	} {
@@ -146,7 +158,7 @@ func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 
 func TestWhatProcessesCannotSufferIsNotRunnableHere(t *testing.T) {
 	d := up(t)
-	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "region-disconnect", "cpu-squeeze", "memory-squeeze"} {
+	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "region-disconnect", "cpu-squeeze", "memory-squeeze", "balancer-crash"} {
 		f, err := New(text, nil, d.Topology())
 		require.NoError(t, err)
 		assert.True(t, errors.Is(f.Available(d), fixtures.ErrNotHere), text)

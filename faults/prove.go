@@ -33,6 +33,9 @@ func (p Proof) Summary() string {
 	return s
 }
 
+// balancerIn is how long a load balancer may take to see that nodes are back.
+const balancerIn = 3 * time.Second
+
 // answerIn is how long beyond its round trip a link that was spared may take.
 const answerIn = time.Second
 
@@ -181,9 +184,19 @@ func (l *look) link(ctx context.Context, d fixtures.Deployment, e Effect, link f
 	if cut {
 		limit = link.RTT + silence
 	}
+	if link.Kind == fixtures.EntryLink && !cut {
+		limit += balancerIn
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := d.Canary(ctx, link)
+	for err != nil && ctx.Err() == nil && link.Kind == fixtures.EntryLink && !cut {
+		select {
+		case <-time.After(50 * time.Millisecond):
+			err = d.Canary(ctx, link)
+		case <-ctx.Done():
+		}
+	}
 	took := time.Since(start)
 	silent := err != nil && (ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded))
 

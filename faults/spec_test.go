@@ -100,7 +100,7 @@ func FuzzParse(f *testing.F) {
 func TestNewSaysWhatIsWrong(t *testing.T) {
 	topo := fixtures.ThreeRegion()
 	for _, tc := range []struct{ text, want string }{
-		{"meteor", `no fault is called "meteor"; there are bandwidth, connection-resets, `},
+		{"meteor", `no fault is called "meteor"; there are balancer-crash, bandwidth, connection-resets, `},
 		{"region-loss(mode=loud)", "mode=loud is not one of silent, crash"},
 		{"region-loss(node=x)", `no parameter "node"; it has region, mode`},
 		{"region-loss(region=mars)", `no region is called "mars" and none has that role; there are us-east-1 (primary), `},

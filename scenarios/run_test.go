@@ -367,6 +367,16 @@ func TestSystemThatDoesNotComeUp(t *testing.T) {
 	assert.Nil(t, o.res)
 }
 
+func TestBalancersThatAreNotThereAreNotRunnableHere(t *testing.T) {
+	t.Parallel()
+	spec := quick()
+	spec.Workload.Through = ThroughBalancers
+	o := runQuick(t.Context(), t, spec, &fakeSystem{})
+	require.ErrorIs(t, o.err, fixtures.ErrNotHere)
+	require.ErrorContains(t, o.err, "no load balancer in us-east-1")
+	assert.Nil(t, o.res)
+}
+
 func TestFaultThatCanNotBeUndoneIsAnError(t *testing.T) {
 	t.Parallel()
 	sys := &fakeSystem{takeover: 300 * time.Millisecond, healErr: errors.New("no such link")}
