@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/loadgen/history"
 	"github.com/fivenines/fivenines/reports"
 	"github.com/fivenines/fivenines/slo"
