@@ -133,7 +133,7 @@ func TestEvictionChangesNothingThatIsSeen(t *testing.T) {
 		}
 		r := small.Residency()
 		require.NotZero(t, r.Evicted)
-		require.NotZero(t, r.Faded)
+		require.NotZero(t, r.Restored)
 	}
 }
 
@@ -150,7 +150,7 @@ func TestWhatIsReadStays(t *testing.T) {
 	r := tb.Residency()
 	assert.Equal(t, 10, r.Hot)
 	assert.EqualValues(t, 190, r.Evicted)
-	assert.Zero(t, r.Faded, "what was read all the time never left")
+	assert.Zero(t, r.Restored, "what was read all the time never left")
 }
 
 // A value that is gone or garbled is an error, never an absent session, and

@@ -21,7 +21,7 @@ func (n *Node) ReadHere(shard int, dst, key []byte, eventual bool) (value []byte
 	}
 	value, found, err := sh.table.Get(dst, key)
 	if err != nil {
-		return dst, false, false // the loop sees why, and ends the node
+		return dst, false, false // the loop ends the node for it
 	}
 	if eventual {
 		return value, found, n.joined.Load()

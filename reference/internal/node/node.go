@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fivenines/fivenines/reference/internal/cluster"
+	"github.com/fivenines/fivenines/reference/internal/cold"
 	"github.com/fivenines/fivenines/reference/internal/disk"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/replica"
@@ -44,6 +45,8 @@ type Config struct {
 	RecordSync   bool   `json:"record_sync"`   // keep the record that DropUnsynced needs
 	DropUnsynced bool   `json:"drop_unsynced"` // begin as after a power loss
 	Mutant       string `json:"mutant,omitempty"`
+
+	SessionMemory int64 `json:"session_memory,omitempty"` // bytes of values held in memory; the rest is on disk. 0: 1 GiB
 }
 
 // Mutants are the ways in which a node can be started broken on purpose.
@@ -71,6 +74,7 @@ type Node struct {
 	boot uint64
 
 	store  *disk.Store
+	cold   *cold.Store // values of sessions that are not in memory
 	meta   *cluster.Meta
 	timing replica.Timing
 
@@ -210,6 +214,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("node %s: %w", cfg.ID, err)
 	}
 	defer n.store.Close()
+	if n.cold, err = cold.Open(filepath.Join(cfg.Dir, "cold"), n.log); err != nil {
+		return fmt.Errorf("node %s: %w", cfg.ID, err)
+	}
+	defer n.cold.Close()
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -330,7 +338,7 @@ func (n *Node) addGroups(joining bool) error {
 		}
 		sh := n.shards[s]
 		if sh == nil {
-			sh = &shard{index: s, table: session.NewTable()}
+			sh = &shard{index: s, table: n.newTable(s)}
 			n.shards[s] = sh
 		}
 		if err := n.addGroup(uint32(s+1), sh, places, nil, &tableMachine{t: sh.table, self: n.boot}, joining, now); err != nil {

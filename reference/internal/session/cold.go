@@ -29,9 +29,9 @@ var ErrMoved = errors.New("session: the value has moved")
 
 // Residency says where values are.
 type Residency struct {
-	Hot, Cold      int    // sessions with their value in memory, and without
-	HotBytes       int    // of the values in memory
-	Evicted, Faded uint64 // values that left memory since the start, and those read back from disk
+	Hot, Cold         int    // sessions with their value in memory, and without
+	HotBytes          int    // of the values in memory
+	Evicted, Restored uint64 // values that left memory since the start, and those read back from disk
 }
 
 // shelf decides which values stay in memory: those in use, by second chance
