@@ -66,7 +66,12 @@ func (r *run) trial(ctx context.Context, n int) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = unclean(err, t.close()) }() // all undone, all stopped, whatever happens below
+	defer func() {
+		if lost := t.wayLost(); lost != nil {
+			err = lost // whatever else came of it
+		}
+		err = unclean(err, t.close()) // all undone, all stopped, whatever happens below
+	}()
 	ctx, stop := context.WithTimeoutCause(ctx, time.Duration(r.spec.Stop.MaxDuration),
 		stopped("the trial took longer than stop.max_duration (%v)", r.spec.Stop.MaxDuration))
 	defer stop()

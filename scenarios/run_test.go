@@ -291,6 +291,17 @@ func TestDeathThatNoFaultAskedForStops(t *testing.T) {
 	assert.NotEqual(t, slo.Met, o.res.Verdict)
 }
 
+// A harness that lost its way says so; the system under test is not judged by it.
+func TestALostWayIsNotTheSystemsFault(t *testing.T) {
+	t.Parallel()
+	s := quick()
+	s.Timeline.Before = dur(4 * time.Second)
+	o := runQuick(t.Context(), t, s, &fakeSystem{takeover: 100 * time.Millisecond, loses: 1500 * time.Millisecond})
+	require.ErrorContains(t, o.err, "the harness lost its own way to the system under test")
+	require.True(t, o.rec.has(history.Stopped))
+	assert.Equal(t, slo.Inconclusive, o.res.Verdict)
+}
+
 // Before the load there is nothing to judge: it is an error, at once, with the
 // cause that the backend saw.
 func TestDeathBeforeTheLoadIsAnError(t *testing.T) {

@@ -107,6 +107,7 @@ type trial struct {
 	acting sync.Mutex
 	mu     sync.Mutex
 	active []*timedFault     // in force, under mu
+	lost   string            // the harness's way to the system broke, and how; under mu
 	dead   map[string]string // nodes that died by themselves, and why once the record has it; under mu
 }
 
@@ -330,6 +331,11 @@ func (t *trial) platformEvent(e history.Event) {
 	t.record(e)
 	if e.Kind == NodeDied && len(e.Parts) > 0 {
 		t.reported(e.Parts[0], e.Detail)
+	}
+	if e.Kind == WayLost {
+		t.mu.Lock()
+		t.lost = e.Subject
+		t.mu.Unlock()
 	}
 	t.bus.publish(e)
 }
