@@ -52,6 +52,7 @@ func TestFaultsPrintAndParseBack(t *testing.T) {
 		"rate":   {"5000", "1000000"},
 		"cores":  {"0.1", "2"},
 		"bytes":  {"8388608", "1073741824"},
+		"grace":  {"0s", "2s"},
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
 	made := map[string]bool{}
@@ -107,6 +108,8 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		{"node-crash(node=mars-1)", `no node is called "mars-1"`},
 		{"node-crash(node=primary:4)", "us-east-1 has nodes 1 to 3"},
 		{"node-pause(node=primary:x)", "us-east-1 has nodes 1 to 3"},
+		{"node-stop(grace=soon)", "grace=soon is not a duration from 0s to 1m0s"},
+		{"node-restart(node=mars-1)", `no node is called "mars-1"`},
 		{"power-loss(region=mars)", `no region is called "mars"`},
 	} {
 		s, err := Parse(tc.text)
