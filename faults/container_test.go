@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func inContainers(t *testing.T) fixtures.Deployment {
 	require.NoError(t, err, string(out))
 	topo, _ := tiny()
 	d, err := container.New(container.Options{Links: fixtures.Command{Path: program}}).Up(ctxFor(t, time.Minute), topo,
-		&fake.Target{Binary: program, NoEvents: true}, fixtures.UpOptions{Dir: t.TempDir(), Seed: 1})
+		&fake.Target{Binary: program, NoEvents: true}, fixtures.UpOptions{Dir: t.TempDir(), Seed: 1, Disks: map[string]int64{"east-2": 64 << 20}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, d.Down(ctxFor(t, time.Minute))) })
 	return d
@@ -94,6 +95,8 @@ func TestEveryKindInContainers(t *testing.T) {
 		{"region-disconnect(region=east)", []string{"client:west>east-1", "client:west>east-2", "peer:west-1>east-1"}},
 		{"cpu-squeeze(node=primary:1, cores=0.2)", []string{"east-1: limits"}},
 		{"memory-squeeze(node=primary:1, bytes=134217728)", []string{"east-1: limits"}},
+		{"disk-full(node=primary:2, size=67108864)", []string{"east-2: a write to its disk gets: no space left on device"}},
+		{"disk-readonly(node=primary:2, size=67108864)", []string{"east-2: a write to its disk gets: read-only file system"}},
 	} {
 		t.Run(tc.text, func(t *testing.T) {
 			f := parse(t, d, tc.text)
@@ -117,6 +120,7 @@ func TestEveryKindInContainers(t *testing.T) {
 type idle struct {
 	fixtures.Deployment
 	limits fixtures.Limits
+	write  error
 }
 
 func (idle) CanImpair(fixtures.Impairment) error                       { return nil }
@@ -126,6 +130,11 @@ func (idle) Squeeze(context.Context, string, fixtures.Limits) error    { return 
 func (i idle) Limits(context.Context, string) (fixtures.Limits, error) { return i.limits, nil }
 func (idle) Unplug(context.Context, string) error                      { return nil }
 func (idle) Plug(context.Context, string) error                        { return nil }
+
+func (idle) CanBreakDisk(string) error                                   { return nil }
+func (idle) BreakDisk(context.Context, string, fixtures.DiskFault) error { return nil }
+func (idle) MendDisk(context.Context, string) error                      { return nil }
+func (i idle) WriteDisk(context.Context, string) error                   { return i.write }
 
 func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 	d := up(t)
@@ -138,6 +147,8 @@ func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 		"cpu-squeeze(node=primary:1)":            "east-1: its limits are",
 		"memory-squeeze(node=primary:1)":         "east-1: its limits are",
 		"connection-resets(where=west, share=1)": "west-1: no packet was hit",
+		"disk-full(node=west-1)":                 "west-1: its disk still takes writes",
+		"disk-readonly(node=west-1)":             "west-1: its disk still takes writes",
 	} {
 		f := parse(t, idle{Deployment: d}, text)
 		now := stopwatch()
@@ -147,9 +158,22 @@ func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 	}
 }
 
+// A disk that fails in another way is not the disk that was asked for.
+func TestADiskThatBreaksOtherwiseIsNotProved(t *testing.T) {
+	d := up(t)
+	for text, write := range map[string]error{"disk-full": syscall.EROFS, "disk-readonly": syscall.EIO} {
+		dead := idle{Deployment: d, write: write}
+		f := parse(t, dead, text)
+		now := stopwatch()
+		_, err := Prove(ctxFor(t, 20*time.Second), dead, f, 0, now)
+		assert.ErrorIs(t, err, ErrUnproved, text)
+		assert.ErrorContains(t, err, write.Error(), text)
+	}
+}
+
 func TestWhatProcessesCannotSufferIsNotRunnableHere(t *testing.T) {
 	d := up(t)
-	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "region-disconnect", "cpu-squeeze", "memory-squeeze"} {
+	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "region-disconnect", "cpu-squeeze", "memory-squeeze", "disk-full", "disk-readonly"} {
 		f, err := New(text, nil, d.Topology())
 		require.NoError(t, err)
 		assert.True(t, errors.Is(f.Available(d), fixtures.ErrNotHere), text)
@@ -162,6 +186,8 @@ func TestWhatProcessesCannotSufferIsNotRunnableHere(t *testing.T) {
 		{"one-way-partition", "region", "east-1", "no region is called"},
 		{"cpu-squeeze", "cores", "0", "cores=0"},
 		{"memory-squeeze", "bytes", "1", "bytes=1"},
+		{"disk-full", "size", "1", "size=1"},
+		{"disk-readonly", "node", "mars-1", "no node is called"},
 	} {
 		_, err := New(bad.kind, map[string]string{bad.param: bad.value}, d.Topology())
 		assert.ErrorContains(t, err, bad.want, bad.kind)
