@@ -95,6 +95,10 @@ func TestEveryKindInContainers(t *testing.T) {
 		{"region-disconnect(region=east)", []string{"client:west>east-1", "client:west>east-2", "peer:west-1>east-1"}},
 		{"cpu-squeeze(node=primary:1, cores=0.2)", []string{"east-1: limits"}},
 		{"memory-squeeze(node=primary:1, bytes=134217728)", []string{"east-1: limits"}},
+		{"dns-gone", []string{"east-1: no answer", "east-2: no answer", "west-1: no answer"}},
+		{"dns-gone(where=west)", []string{"west-1: no answer"}},
+		{"dns-slow(where=east, delay=300ms)", []string{"east-1: told right after ", "east-2: told right after "}},
+		{"dns-wrong(where=primary:1)", []string{"east-1: told wrong"}},
 		{"disk-full(node=primary:2, size=67108864)", []string{"east-2: a write to its disk gets: no space left on device"}},
 		{"disk-readonly(node=primary:2, size=67108864)", []string{"east-2: a write to its disk gets: read-only file system"}},
 	} {
@@ -121,6 +125,7 @@ type idle struct {
 	fixtures.Deployment
 	limits fixtures.Limits
 	write  error
+	liedTo string // by DNS
 }
 
 func (idle) CanImpair(fixtures.Impairment) error                       { return nil }
@@ -131,10 +136,13 @@ func (i idle) Limits(context.Context, string) (fixtures.Limits, error) { return 
 func (idle) Unplug(context.Context, string) error                      { return nil }
 func (idle) Plug(context.Context, string) error                        { return nil }
 
-func (idle) CanBreakDisk(string) error                                   { return nil }
-func (idle) BreakDisk(context.Context, string, fixtures.DiskFault) error { return nil }
-func (idle) MendDisk(context.Context, string) error                      { return nil }
-func (i idle) WriteDisk(context.Context, string) error                   { return i.write }
+func (idle) CanBreakDisk(string) error                                    { return nil }
+func (idle) BreakDisk(context.Context, string, fixtures.DiskFault) error  { return nil }
+func (idle) MendDisk(context.Context, string) error                       { return nil }
+func (idle) Misname(context.Context, fixtures.NameFault, ...string) error { return nil }
+func (i idle) Lookup(_ context.Context, node string) (bool, error)        { return i.liedTo != node, nil }
+
+func (i idle) WriteDisk(context.Context, string) error { return i.write }
 
 func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 	d := up(t)
@@ -147,12 +155,33 @@ func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 		"cpu-squeeze(node=primary:1)":            "east-1: its limits are",
 		"memory-squeeze(node=primary:1)":         "east-1: its limits are",
 		"connection-resets(where=west, share=1)": "west-1: no packet was hit",
+		"dns-gone(where=east)":                   "east-2: DNS should be gone: right=true",
+		"dns-slow(where=east-1)":                 "east-1: DNS should be slow: right=true",
+		"dns-wrong(where=east)":                  "east-1: DNS should be wrong: right=true",
 		"disk-full(node=west-1)":                 "west-1: its disk still takes writes",
 		"disk-readonly(node=west-1)":             "west-1: its disk still takes writes",
 	} {
 		f := parse(t, idle{Deployment: d}, text)
 		now := stopwatch()
 		_, err := Prove(ctxFor(t, 20*time.Second), idle{Deployment: d}, f, 0, now)
+		assert.ErrorIs(t, err, ErrUnproved, text)
+		assert.ErrorContains(t, err, want, text)
+	}
+}
+
+// Names that are wrong for somebody else as well are more than was asked for.
+func TestNamesThatAreWrongForOthersAreNotProved(t *testing.T) {
+	d := up(t)
+	for text, want := range map[string]string{
+		"dns-wrong(where=east-1)": "west-1: should be told right",
+		"dns-wrong(where=east)":   "east-1: DNS should be wrong",
+	} {
+		f, err := Parse(text)
+		require.NoError(t, err)
+		fault, err := New(f.Kind, f.Params, d.Topology())
+		require.NoError(t, err)
+		now := stopwatch()
+		_, err = Prove(ctxFor(t, 20*time.Second), idle{Deployment: d, liedTo: "west-1"}, fault, 0, now)
 		assert.ErrorIs(t, err, ErrUnproved, text)
 		assert.ErrorContains(t, err, want, text)
 	}
@@ -173,7 +202,7 @@ func TestADiskThatBreaksOtherwiseIsNotProved(t *testing.T) {
 
 func TestWhatProcessesCannotSufferIsNotRunnableHere(t *testing.T) {
 	d := up(t)
-	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "region-disconnect", "cpu-squeeze", "memory-squeeze", "disk-full", "disk-readonly"} {
+	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "region-disconnect", "cpu-squeeze", "memory-squeeze", "disk-full", "disk-readonly", "dns-gone", "dns-slow", "dns-wrong"} {
 		f, err := New(text, nil, d.Topology())
 		require.NoError(t, err)
 		assert.True(t, errors.Is(f.Available(d), fixtures.ErrNotHere), text)
@@ -187,6 +216,8 @@ func TestWhatProcessesCannotSufferIsNotRunnableHere(t *testing.T) {
 		{"cpu-squeeze", "cores", "0", "cores=0"},
 		{"memory-squeeze", "bytes", "1", "bytes=1"},
 		{"disk-full", "size", "1", "size=1"},
+		{"dns-slow", "delay", "5s", "delay=5s"},
+		{"dns-gone", "where", "nowhere", "no node is called"},
 		{"disk-readonly", "node", "mars-1", "no node is called"},
 	} {
 		_, err := New(bad.kind, map[string]string{bad.param: bad.value}, d.Topology())

@@ -72,21 +72,17 @@ type impair struct {
 
 func newImpair(s Spec, topo *fixtures.Topology, who string, of func(share float64) fixtures.Impairment) (Fault, error) {
 	f := &impair{Spec: s}
-	if region, err := chooseRegion(topo, s.Params[who]); err == nil {
-		s.Params[who] = region
-		f.nodes = regionNodes(topo, region)
-		f.parts = append([]string{region}, f.nodes...)
-	} else if node, nerr := chooseNode(topo, s.Params[who]); nerr == nil && who != "region" {
-		s.Params[who] = node
-		f.nodes, f.parts = []string{node}, []string{node}
-	} else if who == "region" {
+	var err error
+	if who == "region" {
+		if s.Params[who], err = chooseRegion(topo, s.Params[who]); err != nil {
+			return nil, err
+		}
+	}
+	if f.nodes, f.parts, s.Params[who], err = chooseNodes(topo, s.Params[who]); err != nil {
 		return nil, err
-	} else {
-		return nil, fmt.Errorf("%w; %w", nerr, err)
 	}
 	share := 0.0
 	if text, ok := s.Params["share"]; ok {
-		var err error
 		if share, err = strconv.ParseFloat(text, 64); err != nil || !(share > 0 && share <= 1) {
 			return nil, fmt.Errorf("share=%s is not above 0 and at most 1", text)
 		}

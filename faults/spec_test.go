@@ -53,6 +53,7 @@ func TestFaultsPrintAndParseBack(t *testing.T) {
 		"cores":  {"0.1", "2"},
 		"bytes":  {"8388608", "1073741824"},
 		"grace":  {"0s", "2s"},
+		"delay":  {"100ms", "2s"},
 		"size":   {"67108864", "1073741824"},
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
