@@ -17,6 +17,7 @@ import (
 
 	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/fixtures/container"
+	"github.com/fivenines/fivenines/fixtures/container/netfault"
 	"github.com/fivenines/fivenines/fixtures/targettest/fake"
 )
 
@@ -118,6 +119,36 @@ func TestEveryKindInContainers(t *testing.T) {
 			require.NoError(t, f.Heal(ctx, d), "again")
 		})
 	}
+	t.Run("delays", func(t *testing.T) { testDelays(ctx, t, d) })
+}
+
+// Delays need netem, which many kernels lack: such a kernel is named, and where
+// it is there the faults take hold.
+func testDelays(ctx context.Context, t *testing.T, d fixtures.Deployment) {
+	i := slices.IndexFunc(container.Capabilities(), func(c netfault.Capability) bool { return c.Name == "netem" })
+	require.GreaterOrEqual(t, i, 0)
+	for _, text := range []string{"packet-delay(where=primary:1, delay=50ms, jitter=5ms)", "packet-reorder(where=primary:1, share=0.5)"} {
+		s, err := Parse(text)
+		require.NoError(t, err)
+		f, err := New(s.Kind, s.Params, d.Topology())
+		require.NoError(t, err)
+		if !container.Capabilities()[i].OK {
+			err := f.Available(d)
+			assert.ErrorIs(t, err, fixtures.ErrNotHere, text)
+			assert.ErrorContains(t, err, "this kernel has no netem", text)
+			assert.Error(t, f.Inject(ctx, d), "who asks all the same is refused")
+			assert.NoError(t, f.Heal(ctx, d))
+			continue
+		}
+		require.NoError(t, f.Available(d))
+		now := stopwatch()
+		require.NoError(t, f.Inject(ctx, d))
+		p, err := Prove(ctx, d, f, 0, now)
+		assert.NoError(t, err)
+		t.Logf("%s: proved at %v: %v", text, p.At, p.Took)
+		require.NoError(t, f.Heal(ctx, d))
+	}
+	require.NoError(t, Baseline(ctx, d, Effect{}))
 }
 
 // idle is a deployment that says that it did what was asked, and did not.
@@ -155,6 +186,8 @@ func TestFaultsThatDoNothingAreNotProved(t *testing.T) {
 		"cpu-squeeze(node=primary:1)":            "east-1: its limits are",
 		"memory-squeeze(node=primary:1)":         "east-1: its limits are",
 		"connection-resets(where=west, share=1)": "west-1: no packet was hit",
+		"packet-delay(where=west)":               "west-1: no packet was hit",
+		"packet-reorder(where=east)":             "east-1: no packet was hit",
 		"dns-gone(where=east)":                   "east-2: DNS should be gone: right=true",
 		"dns-slow(where=east-1)":                 "east-1: DNS should be slow: right=true",
 		"dns-wrong(where=east)":                  "east-1: DNS should be wrong: right=true",
@@ -202,7 +235,7 @@ func TestADiskThatBreaksOtherwiseIsNotProved(t *testing.T) {
 
 func TestWhatProcessesCannotSufferIsNotRunnableHere(t *testing.T) {
 	d := up(t)
-	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "region-disconnect", "cpu-squeeze", "memory-squeeze", "disk-full", "disk-readonly", "dns-gone", "dns-slow", "dns-wrong"} {
+	for _, text := range []string{"packet-loss", "connection-resets", "bandwidth", "one-way-partition", "node-disconnect", "region-disconnect", "cpu-squeeze", "memory-squeeze", "disk-full", "disk-readonly", "dns-gone", "dns-slow", "dns-wrong", "packet-delay", "packet-reorder"} {
 		f, err := New(text, nil, d.Topology())
 		require.NoError(t, err)
 		assert.True(t, errors.Is(f.Available(d), fixtures.ErrNotHere), text)
@@ -217,6 +250,10 @@ func TestWhatProcessesCannotSufferIsNotRunnableHere(t *testing.T) {
 		{"memory-squeeze", "bytes", "1", "bytes=1"},
 		{"disk-full", "size", "1", "size=1"},
 		{"dns-slow", "delay", "5s", "delay=5s"},
+		{"packet-delay", "delay", "0s", "delay=0s"},
+		{"packet-delay", "jitter", "101ms", "jitter=101ms is not a duration from 0s to 100ms"},
+		{"packet-reorder", "share", "2", "share=2"},
+		{"packet-reorder", "delay", "2m", "delay=2m"},
 		{"dns-gone", "where", "nowhere", "no node is called"},
 		{"disk-readonly", "node", "mars-1", "no node is called"},
 	} {
