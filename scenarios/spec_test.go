@@ -47,7 +47,7 @@ func TestNamedSaysWhatWasMeant(t *testing.T) {
 	_, err := Named("regon-loss")
 	require.EqualError(t, err, `no scenario is called "regon-loss"; did you mean region-loss?`)
 	_, err = Named("everything")
-	require.ErrorContains(t, err, "there are baseline, node-crash")
+	require.ErrorContains(t, err, "there are baseline, disk-full")
 }
 
 func TestNamedIsACopy(t *testing.T) {
