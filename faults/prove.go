@@ -168,6 +168,7 @@ func (l *look) nodes(d fixtures.Deployment, e Effect) {
 		switch {
 		case err != nil:
 			l.wrong = append(l.wrong, fmt.Sprintf("%s: state unknown: %v", n.ID, err))
+		case !hit && e.Unsure[n.ID] && got != fixtures.Paused:
 		case got != want:
 			l.wrong = append(l.wrong, fmt.Sprintf("%s is %s, should be %s", n.ID, got, want))
 		case hit && want != fixtures.Running:

@@ -52,11 +52,15 @@ func TestFaultsPrintAndParseBack(t *testing.T) {
 		"rate":   {"5000", "1000000"},
 		"cores":  {"0.1", "2"},
 		"bytes":  {"8388608", "1073741824"},
+		"grace":  {"0s", "2s"},
+		"delay":  {"100ms", "2s"},
+		"jitter": {"0s", "50ms"},
+		"size":   {"67108864", "1073741824"},
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
 	made := map[string]bool{}
-	for range 600 {
-		k := Kinds()[rng.IntN(len(Kinds()))]
+	for i := range 100 * len(Kinds()) {
+		k := Kinds()[i%len(Kinds())]
 		params := map[string]string{}
 		for _, p := range k.Params {
 			vs := p.Values
@@ -107,6 +111,8 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		{"node-crash(node=mars-1)", `no node is called "mars-1"`},
 		{"node-crash(node=primary:4)", "us-east-1 has nodes 1 to 3"},
 		{"node-pause(node=primary:x)", "us-east-1 has nodes 1 to 3"},
+		{"node-stop(grace=soon)", "grace=soon is not a duration from 0s to 1m0s"},
+		{"node-restart(node=mars-1)", `no node is called "mars-1"`},
 		{"power-loss(region=mars)", `no region is called "mars"`},
 	} {
 		s, err := Parse(tc.text)

@@ -120,13 +120,17 @@ func (r *run) trial(ctx context.Context, n int) (err error) {
 // bringUp starts the system under test and the generator that will load it.
 func (t *trial) bringUp(ctx context.Context) (err error) {
 	t.phase("bringing %d nodes up on the %s backend", len(t.topo.Nodes()), t.opt.Backend.Name())
-	t.d, err = t.opt.Backend.Up(ctx, t.topo, t.opt.Target, fixtures.UpOptions{
+	up := fixtures.UpOptions{
 		Dir:        t.workDir,
 		Seed:       t.seed,
 		Mutant:     t.opt.Mutant,
 		RecordSync: t.spec.RecordSync,
 		OnEvent:    t.platformEvent,
-	})
+	}
+	if err := t.prepareFaults(&up); err != nil {
+		return err
+	}
+	t.d, err = t.opt.Backend.Up(ctx, t.topo, t.opt.Target, up)
 	if err != nil {
 		return t.because(ctx, fmt.Errorf("bring the system up: %w", err))
 	}

@@ -77,7 +77,7 @@ type Workload struct {
 	Short      Short              `yaml:"short"`
 	Zipf       float64            `yaml:"zipf"`              // 0: uniform keys
 	Clients    map[string]Percent `yaml:"clients,omitempty"` // region -> share; empty: all beside the primary region
-	Through    Through            `yaml:"through,omitempty"`  // how clients reach the nodes
+	Through    Through            `yaml:"through,omitempty"` // how clients reach the nodes
 	Witness    Witness            `yaml:"witness"`
 	Contested  Contested          `yaml:"contested"`
 	Eventual   Eventual           `yaml:"eventual"`

@@ -105,10 +105,10 @@ func (t *trial) look() error {
 		return nil // a fault is being injected or undone
 	}
 	defer t.acting.Unlock()
-	want := t.effect().Nodes
+	want := t.effect()
 	for _, n := range t.d.Nodes() {
 		s, err := t.d.State(n.ID)
-		if err != nil || s != fixtures.Dead || want[n.ID] == fixtures.Dead {
+		if err != nil || s != fixtures.Dead || want.Nodes[n.ID] == fixtures.Dead || want.Unsure[n.ID] {
 			continue
 		}
 		if deaths, why := t.died(n.ID); deaths > t.spec.Stop.UnaskedDeaths {

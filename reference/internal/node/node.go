@@ -34,7 +34,7 @@ type Config struct {
 	Client   string            `json:"client"` // listen address of the RESP front door
 	Peer     string            `json:"peer"`
 	Admin    string            `json:"admin"`
-	Peers    map[string]string `json:"peers"`   // other node -> address to dial
+	Peers    map[string]string `json:"peers"`   // other node -> address to dial, or name and port
 	Clients  map[string]string `json:"clients"` // node -> its front door, as CLUSTER SLOTS tells it
 	Regions  []cluster.Region  `json:"regions"`
 	Shards   int               `json:"shards"`
@@ -82,6 +82,7 @@ type Node struct {
 	generation  uint32
 
 	peers   []*peer // by node index; nil at our own
+	book    *book   // of their addresses
 	inMu    sync.Mutex
 	inbound map[int]*inbound
 
@@ -233,6 +234,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 			}
 		}()
 	}
+	n.book = newBook(filepath.Join(cfg.Dir, "peers.json"))
 	n.peers = make([]*peer, len(m.Nodes))
 	for _, o := range m.Nodes {
 		if o.Index == self.Index {
