@@ -330,7 +330,7 @@ func (t *trial) platformEvent(e history.Event) {
 	e.At = t.history.Now()
 	t.record(e)
 	// A node that may end under a fault in force is no death that nobody asked for.
-	if e.Kind == NodeDied && len(e.Parts) > 0 && !(t.d != nil && t.effect().Unsure[e.Parts[0]]) {
+	if e.Kind == NodeDied && len(e.Parts) > 0 && !t.effect().Unsure[e.Parts[0]] {
 		t.reported(e.Parts[0], e.Detail)
 	}
 	if e.Kind == WayLost {

@@ -27,6 +27,7 @@ type Status struct {
 	Leads      []int         `json:"leads"` // shards
 	Shards     []ShardStatus `json:"shards"`
 	Suspected  []string      `json:"suspected"`
+	Unfit      string        `json:"unfit,omitempty"` // why it leads no shards
 }
 
 // ShardStatus is one replica.
@@ -54,7 +55,7 @@ func (n *Node) inLoop(r *http.Request, fn func()) bool {
 }
 
 func (n *Node) status(now time.Duration) Status {
-	s := Status{ID: n.cfg.ID, Region: n.self.Region, Generation: n.generation, Mutant: n.cfg.Mutant, Meta: n.meta.State(), Leads: []int{}, Suspected: []string{}}
+	s := Status{ID: n.cfg.ID, Region: n.self.Region, Generation: n.generation, Mutant: n.cfg.Mutant, Meta: n.meta.State(), Leads: []int{}, Suspected: []string{}, Unfit: n.manager.unfit}
 	for _, g := range n.order {
 		if g.shard == nil {
 			continue

@@ -21,6 +21,7 @@ const (
 	regionSettles = 1500 * time.Millisecond // all nodes of a region suspected for so long: another becomes primary
 	failBackAfter = 5 * time.Second         // a region is back for so long before it gets its role again
 	balanceEvery  = 500 * time.Millisecond
+	shunFor       = 2 * time.Second // a node that says that it is unfit gets no leadership for so long
 	settledFor    = 2 * time.Second // a replica's node is heard for so long before it is given leadership
 )
 
@@ -38,11 +39,14 @@ type manager struct {
 	asked     time.Duration
 	promoting time.Duration
 	primary   string
+
+	unfit string                // why this node must not lead shards; "": it may
+	shun  map[int]time.Duration // nodes that said so of themselves, and until when it holds
 }
 
 // control messages between nodes.
 type control struct {
-	Kind  string         `json:"kind"` // rejoin, state
+	Kind  string         `json:"kind"` // rejoin, state, unfit
 	Node  string         `json:"node,omitempty"`
 	Nonce uint64         `json:"nonce,omitempty"`
 	State *cluster.State `json:"state,omitempty"`
@@ -54,6 +58,7 @@ func (m *manager) init(n *Node) {
 	m.suspected = make([]bool, len(n.m.Nodes))
 	m.regionOut = map[string]time.Duration{}
 	m.detected = map[string]bool{}
+	m.shun = map[int]time.Duration{}
 	now := n.Now()
 	for i := range m.since {
 		m.since[i] = now
@@ -83,6 +88,7 @@ func (m *manager) tick(now time.Duration) {
 	}
 	if now-m.balanced >= balanceEvery {
 		m.balanced = now
+		m.stepBack()
 		m.balance(now)
 		m.replaceLost()
 		m.decide(now)
@@ -248,7 +254,7 @@ func (m *manager) balance(now time.Duration) {
 			continue
 		}
 		followers := g.g.Followers()
-		mine := n.modeFor(g.shard) == replica.Passive
+		mine := m.unfit != "" || n.modeFor(g.shard) == replica.Passive
 		for _, cand := range n.m.Preference(g.shard.index, m.primary) {
 			if cand == n.self.Index {
 				if mine {
@@ -268,7 +274,7 @@ func (m *manager) balance(now time.Duration) {
 				node, _ := cluster.NodeOf(f.ID)
 				return node == cand && f.Active && !f.Learner && f.Behind < 64
 			})
-			if i < 0 || !m.alive(now, cand, hold) {
+			if i < 0 || !m.alive(now, cand, hold) || now < m.shun[cand] {
 				continue
 			}
 			if err := g.g.Transfer(now, followers[i].ID); err == nil {
@@ -332,6 +338,8 @@ func (m *manager) broadcast(c control) {
 func (m *manager) control(now time.Duration, from int, c *control) {
 	n := m.n
 	switch c.Kind {
+	case "unfit":
+		m.shun[from] = now + shunFor
 	case "rejoin":
 		meta := n.groups[metaGroup]
 		if meta == nil || !meta.g.Serving() || n.m.Nodes[from].ID != c.Node {

@@ -220,7 +220,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer n.cold.Close()
 
-	ctx, cancel := context.WithCancelCause(ctx)
+	asked := ctx // to end: what is led here is handed over first
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -269,9 +270,15 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	n.ticked.Store(int64(n.Now())) // the first client must not take the start for a sleep
 	spawn("loop", n.loop)
 	spawn("clients", func(ctx context.Context) error { return n.server.Serve(ctx, listeners["client"]) })
+	spawn("room", n.watchRoom)
 	n.started.Store(true)
 	n.log.Info("started", "region", self.Region, "generation", n.generation, "client", cfg.Client, "mutant", cfg.Mutant)
-	<-ctx.Done()
+	select {
+	case <-asked.Done():
+		n.handOver(ctx)
+		cancel(nil)
+	case <-ctx.Done():
+	}
 	cause := context.Cause(ctx)
 	if errors.Is(cause, context.Canceled) {
 		return nil
