@@ -347,3 +347,52 @@ func (a *Bucket) Expire(ctx context.Context, group uint32, cutoff time.Time) (de
 	}
 	return deleted, nil
 }
+
+// Begin claims an incarnation by its manifest; one that is there is refused.
+func (a *Bucket) Begin(ctx context.Context, incarnation uint64, manifest []byte) error {
+	o := &Object{Head: Head{Kind: KindManifest, Cluster: a.cluster, Incarnation: incarnation, Wall: time.Now().UnixMilli()}, Data: manifest}
+	b, err := o.Encode()
+	if err != nil {
+		return err
+	}
+	name := a.name(&o.Head)
+	if err := a.b.WriteAll(ctx, name, b, &blob.WriterOptions{IfNotExist: true}); err != nil {
+		if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+			return fmt.Errorf("archive %s: incarnation %d has begun already", a.url, incarnation)
+		}
+		return fmt.Errorf("archive %s: write %s: %w", a.url, name, err)
+	}
+	return a.sync(name)
+}
+
+// Manifest reads the manifest of an incarnation.
+func (a *Bucket) Manifest(ctx context.Context, incarnation uint64) ([]byte, error) {
+	h := Head{Kind: KindManifest, Cluster: a.cluster, Incarnation: incarnation}
+	o, err := a.Get(ctx, Ref{Name: a.name(&h), Head: h})
+	if err != nil {
+		return nil, err
+	}
+	return o.Data, nil
+}
+
+// Clusters lists whose archives lie at a place.
+func Clusters(ctx context.Context, where string) (names []string, err error) {
+	a, err := Open(ctx, where, "x")
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	it := a.b.List(&blob.ListOptions{Delimiter: "/"})
+	for {
+		o, err := it.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("archive %s: list: %w", where, err)
+		}
+		if o.IsDir {
+			names = append(names, strings.TrimSuffix(o.Key, "/"))
+		}
+	}
+}

@@ -18,7 +18,9 @@
 // with the incarnation (rule 7: another one has another log), the Raft group,
 // and the wall clock in Unix milliseconds. The clock of a session's end is the
 // shard clock, which is in the entries; wall time is only what a restore is
-// asked for. An entry's wall time is never before the true one.
+// asked for. An entry's wall time is that of its proposal or a little later, never earlier and
+// at most a second after it was applied: all that was acknowledged before a time
+// is restored to that time, and some of what was being written then.
 //
 // Segments may overlap (a new leader, or a merge that was cut short): what
 // lies at one index is the same entry everywhere, and [Bucket.Replay] refuses an archive in

@@ -33,7 +33,7 @@ type Head struct {
 // Entry is one committed entry.
 type Entry struct {
 	Index, Term uint64
-	Wall        int64  // Unix milliseconds, not before it was applied first
+	Wall        int64  // Unix milliseconds; see the package comment
 	Data        []byte // nil where Raft's own: an election, a configuration
 }
 

@@ -352,8 +352,9 @@ func (m *manager) control(now time.Duration, from int, c *control) {
 			return
 		}
 		gen := c.State.Generations[n.cfg.ID]
-		n.generation, n.incarnation = gen, c.State.Incarnation
-		if err := n.store.SetIdentity(disk.Identity{Node: n.cfg.ID, Cluster: n.cfg.Cluster, Generation: gen, Incarnation: n.incarnation}); err != nil {
+		n.generation = gen
+		n.incarnation.Store(c.State.Incarnation)
+		if err := n.store.SetIdentity(disk.Identity{Node: n.cfg.ID, Cluster: n.cfg.Cluster, Generation: gen, Incarnation: c.State.Incarnation}); err != nil {
 			n.fatal = err
 			return
 		}

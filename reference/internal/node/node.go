@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +20,7 @@ import (
 	"github.com/fivenines/fivenines/reference/internal/cluster"
 	"github.com/fivenines/fivenines/reference/internal/disk"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
+	"github.com/fivenines/fivenines/reference/internal/recovery"
 	"github.com/fivenines/fivenines/reference/internal/replica"
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
@@ -44,6 +44,12 @@ type Config struct {
 	RecordSync   bool   `json:"record_sync"`   // keep the record that DropUnsynced needs
 	DropUnsynced bool   `json:"drop_unsynced"` // begin as after a power loss
 	Mutant       string `json:"mutant,omitempty"`
+
+	// Archive is the blob store (a directory or a URL) that the committed log is
+	// archived in; empty: none. The durations' zero is their default.
+	Archive          string   `json:"archive,omitempty"`
+	ArchiveSnapshots Duration `json:"archive_snapshots,omitempty"` // between base snapshots of a shard, 1h
+	ArchiveKeep      Duration `json:"archive_keep,omitempty"`      // how far back a restore can go, 24h
 }
 
 // Mutants are the ways in which a node can be started broken on purpose.
@@ -74,7 +80,7 @@ type Node struct {
 	meta   *cluster.Meta
 	timing replica.Timing
 
-	incarnation uint64
+	incarnation atomic.Uint64 // 0: not known yet
 	generation  uint32
 
 	peers   []*peer // by node index; nil at our own
@@ -112,6 +118,7 @@ type Node struct {
 	server  *gateway.Server
 	events  *events
 	metrics *metrics
+	archive *archiver // nil: off
 	started atomic.Bool
 	joined  atomic.Bool
 }
@@ -163,7 +170,7 @@ func (n *Node) Shards() int { return n.cfg.Shards }
 func (n *Node) ShardOf(key []byte) int { return n.m.ShardOf(key) }
 
 func (n *Node) hello() hello {
-	return hello{Cluster: n.cfg.Cluster, Incarnation: n.incarnation, Node: n.cfg.ID, Boot: n.boot}
+	return hello{Cluster: n.cfg.Cluster, Incarnation: n.incarnation.Load(), Node: n.cfg.ID, Boot: n.boot}
 }
 
 func (n *Node) debugf(format string, a ...any) { n.log.Debug(fmt.Sprintf(format, a...)) }
@@ -204,7 +211,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return fmt.Errorf("node %s: %w", cfg.ID, err)
 	}
-	n.store, err = disk.Open(disk.Options{Dir: filepath.Join(cfg.Dir, "data"), RecordSync: cfg.RecordSync, DropUnsynced: cfg.DropUnsynced,
+	if err := recovery.Finish(cfg.Dir); err != nil {
+		return fmt.Errorf("node %s: %w", cfg.ID, err)
+	}
+	n.store, err = disk.Open(disk.Options{Dir: recovery.Data(cfg.Dir), RecordSync: cfg.RecordSync, DropUnsynced: cfg.DropUnsynced,
 		Seed: cfg.Seed + int64(self.Index), NoSync: cfg.Mutant == "no-fsync", Logf: n.debugf})
 	if err != nil {
 		return fmt.Errorf("node %s: %w", cfg.ID, err)
@@ -248,6 +258,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err := n.openGroups(); err != nil {
 		return fmt.Errorf("node %s: refuses to serve: %w", cfg.ID, err)
 	}
+	if cfg.Archive != "" {
+		if n.archive, err = newArchiver(ctx, n); err != nil {
+			return fmt.Errorf("node %s: %w", cfg.ID, err)
+		}
+	}
 	n.writer = newWriter(n)
 	spawn("disk", n.writer.run)
 	spawn("peers", func(ctx context.Context) error { return n.serveP2P(ctx, listeners["peer"]) })
@@ -258,6 +273,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	n.ticked.Store(int64(n.Now())) // the first client must not take the start for a sleep
 	spawn("loop", n.loop)
+	if n.archive != nil {
+		spawn("archive", n.archive.run)
+	}
 	spawn("clients", func(ctx context.Context) error { return n.server.Serve(ctx, listeners["client"]) })
 	n.started.Store(true)
 	n.log.Info("started", "region", self.Region, "generation", n.generation, "client", cfg.Client, "mutant", cfg.Mutant)
@@ -296,9 +314,10 @@ func (n *Node) openGroups() error {
 				}
 			}
 		}
-		n.generation, n.incarnation = id.Generation, id.Incarnation
+		n.generation = id.Generation
+		n.incarnation.Store(id.Incarnation)
 	case n.cfg.First, n.cfg.Mutant == "lost-disk":
-		n.incarnation = 1
+		n.incarnation.Store(1)
 		if err := n.store.SetIdentity(disk.Identity{Node: n.cfg.ID, Cluster: n.cfg.Cluster, Incarnation: 1}); err != nil {
 			return err
 		}
