@@ -169,6 +169,10 @@ func (n *Node) turn(now time.Duration) {
 			g.dirty = true
 		}
 	}
+	if n.fenced.Load() || n.frozen(now) {
+		n.standStill(now, requests)
+		return
+	}
 	for i := range mails {
 		n.take(now, &mails[i])
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/fivenines/fivenines/reference/internal/cluster"
-	"github.com/fivenines/fivenines/reference/internal/disk"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/replica"
 )
@@ -85,6 +84,7 @@ func (m *manager) tick(now time.Duration) {
 		m.balanced = now
 		m.balance(now)
 		m.replaceLost()
+		m.addMissing()
 		m.decide(now)
 	}
 }
@@ -166,6 +166,9 @@ func (m *manager) decide(now time.Duration) {
 	}
 	st := n.meta.State()
 	since, out := m.regionOut[st.Primary]
+	if st.Chosen == st.Primary && !out {
+		return // an operator's choice stays until it is lost
+	}
 	for _, r := range n.m.Regions {
 		if r.Name == st.Primary {
 			if out {
@@ -348,17 +351,11 @@ func (m *manager) control(now time.Duration, from int, c *control) {
 		}
 		n.peers[from].send(func(out []byte) []byte { return AppendFrame(out, frameControl, b) })
 	case "state":
-		if !m.rejoining || c.State == nil || c.Nonce != n.boot || c.State.Nonces[n.cfg.ID] != n.boot {
+		if !m.rejoining || c.State == nil || c.Nonce != n.boot || c.State.Nonces[n.cfg.ID] != n.boot || c.State.Incarnation < n.incarnation.Load() {
 			return
 		}
 		gen := c.State.Generations[n.cfg.ID]
-		n.generation = gen
-		n.incarnation.Store(c.State.Incarnation)
-		if err := n.store.SetIdentity(disk.Identity{Node: n.cfg.ID, Cluster: n.cfg.Cluster, Generation: gen, Incarnation: c.State.Incarnation}); err != nil {
-			n.fatal = err
-			return
-		}
-		if err := n.addGroups(true); err != nil {
+		if err := n.join(gen, c.State.Incarnation); err != nil {
 			n.fatal = err
 			return
 		}

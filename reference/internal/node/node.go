@@ -50,6 +50,8 @@ type Config struct {
 	Archive          string   `json:"archive,omitempty"`
 	ArchiveSnapshots Duration `json:"archive_snapshots,omitempty"` // between base snapshots of a shard, 1h
 	ArchiveKeep      Duration `json:"archive_keep,omitempty"`      // how far back a restore can go, 24h
+
+	began *incarnationEnded // why the life before this one ended
 }
 
 // Mutants are the ways in which a node can be started broken on purpose.
@@ -105,6 +107,8 @@ type Node struct {
 	lastTick time.Duration
 	manager  manager
 	fatal    error
+	frozenAt time.Duration // 0: not frozen; see recovery.go
+	prepared bool          // frozen, with an order on disk
 
 	shards  []*shard // by shard; nil where not placed here. Fixed after start.
 	leaders []atomic.Int64
@@ -121,6 +125,8 @@ type Node struct {
 	archive *archiver // nil: off
 	started atomic.Bool
 	joined  atomic.Bool
+	fenced  atomic.Bool
+	end     context.CancelCauseFunc // ends run
 }
 
 // group is one replica and those who wait for it.
@@ -175,9 +181,8 @@ func (n *Node) hello() hello {
 
 func (n *Node) debugf(format string, a ...any) { n.log.Debug(fmt.Sprintf(format, a...)) }
 
-// Run starts the node and returns when ctx ends, or with the reason for which
-// it can't go on. It refuses to serve what it can't trust.
-func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+// run is a node's life in one incarnation.
+func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	m, err := cluster.NewMap(cfg.Regions, cfg.Shards, cfg.Replicas)
 	if err != nil {
 		return err
@@ -223,6 +228,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	n.end = cancel
+	if e := cfg.began; e != nil {
+		n.events.emit(e.kind, []string{cfg.ID}, e.why, nil)
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
@@ -325,6 +334,11 @@ func (n *Node) openGroups() error {
 		// The disk was lost: what this node promised under its old identity is
 		// forgotten, so it must not use it again. It asks for a new one.
 		n.manager.rejoining = true
+		floor, err := recovery.Floor(n.cfg.Dir)
+		if err != nil {
+			return err
+		}
+		n.incarnation.Store(floor)
 		n.log.Warn("the disk is empty but this is no first start: rejoining under a new Raft identity")
 		return nil
 	}
@@ -333,6 +347,9 @@ func (n *Node) openGroups() error {
 
 // addGroups creates the replicas that are placed here.
 func (n *Node) addGroups(joining bool) error {
+	// Only the first incarnation begins from a made-up configuration: a replica
+	// of a later one is there from the start, or joins.
+	joining = joining || n.incarnation.Load() > 1
 	now := n.Now()
 	voters, learners := n.m.MetaVoters()
 	if err := n.addGroup(metaGroup, nil, voters, learners, n.meta, joining, now); err != nil {
