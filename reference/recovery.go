@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fivenines/fivenines/reference/internal/archive"
+	"github.com/fivenines/fivenines/reference/internal/operator"
 	"github.com/fivenines/fivenines/reference/internal/recovery"
 )
 
@@ -57,4 +58,49 @@ func VerifyArchive(ctx context.Context, where, cluster string) (good int, bytes 
 	}
 	defer b.Close()
 	return b.Verify(ctx)
+}
+
+// Endpoint is how a node of a running deployment is reached.
+type Endpoint = operator.Endpoint
+
+// Level2 is a plan to go on with what is left when a majority is gone.
+type Level2 = operator.Level2
+
+// PlanLevel2 looks at who is left; it changes nothing.
+func PlanLevel2(ctx context.Context, nodes []Endpoint, lost []string) (*Level2, error) {
+	return operator.PlanLevel2(ctx, nodes, lost)
+}
+
+// Failover makes a region primary and returns once it leads every shard.
+func Failover(ctx context.Context, nodes []Endpoint, region string) error {
+	return operator.Failover(ctx, nodes, region)
+}
+
+// Health is the state of a deployment, region by region and shard by shard.
+type Health = operator.Health
+
+// CheckHealth asks every node.
+func CheckHealth(ctx context.Context, nodes []Endpoint) *Health {
+	return operator.CheckHealth(ctx, nodes)
+}
+
+// SessionCheck compares the sessions of an archive with those that a deployment serves.
+type SessionCheck = operator.SessionCheck
+
+// CheckSessions reads every archived session by strong reads.
+func CheckSessions(ctx context.Context, nodes []Endpoint, where, cluster string) (*SessionCheck, error) {
+	b, err := openArchive(ctx, where, cluster)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	return operator.CheckSessions(ctx, nodes, b)
+}
+
+// ReplicaCheck compares the replicas of each shard.
+type ReplicaCheck = operator.ReplicaCheck
+
+// CompareReplicas compares the checksums of the replicas' states.
+func CompareReplicas(ctx context.Context, nodes []Endpoint) (*ReplicaCheck, error) {
+	return operator.CompareReplicas(ctx, nodes)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -230,4 +231,63 @@ func TestFalseAttestation(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
+}
+
+// flipping is the reference with the hook by which a test damages a replica.
+type flipping struct{ *Reference }
+
+func (f flipping) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtures.Command, error) {
+	c, err := f.Reference.Command(s, o)
+	c.Env = append(c.Env, "FIVENINES_TEST_FLIP=1")
+	return c, err
+}
+
+// TestScrubberMendsADamagedReplica flips a bit in one follower's table and in one leader's: both are
+// found, named, not read from, and mended.
+func TestScrubberMendsADamagedReplica(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	d, events := upTarget(t, oneNodeARegion(), flipping{New(self)}, fixtures.UpOptions{})
+	ctx := context.Background()
+	us := dial(t, d, "us-east-1", "us-east-1-1")
+	put(t, us, 200, "value")
+	es := endpoints(d)
+	everywhere(t, es)
+	for shard, region := range map[int]string{0: "eu-west-1", 1: "us-east-1"} {
+		for _, e := range es {
+			if e.Region == region {
+				res, err := http.Post(fmt.Sprintf("http://%s/test/flip?shard=%d", e.Admin, shard), "", nil)
+				require.NoError(t, err)
+				res.Body.Close()
+				require.Equal(t, http.StatusOK, res.StatusCode)
+			}
+		}
+	}
+	wrong := 0
+	for i := range 200 { // the damage is real
+		if v, _ := us.Get(ctx, fmt.Sprintf("session:{%d}", i)).Result(); v != "value" {
+			wrong++
+		}
+	}
+	require.Equal(t, 1, wrong)
+	began := time.Now()
+	require.Eventually(t, func() bool { return events.count("replica-mended") == 2 }, 60*time.Second, 50*time.Millisecond)
+	t.Logf("both mended after %v", time.Since(began).Round(time.Millisecond))
+	require.True(t, events.has("replica-differs"))
+	for _, n := range d.Nodes() {
+		c := dial(t, d, n.Region, n.ID)
+		retried(t, 10*time.Second, func() error {
+			for i := range 200 {
+				if v, err := c.Get(ctx, fmt.Sprintf("session:{%d}", i)).Result(); err != nil || v != "value" {
+					return fmt.Errorf("session %d on %s: %q, %w", i, n.ID, v, err)
+				}
+			}
+			return nil
+		})
+	}
+	// And the next round of the scrubber finds all of them equal.
+	require.Eventually(t, func() bool {
+		c, err := operator.CompareReplicas(ctx, es)
+		return err == nil && len(c.Problems) == 0 && c.Equal == 4 && c.Replicas == 12
+	}, 60*time.Second, 100*time.Millisecond)
 }

@@ -189,7 +189,7 @@ func (a *archiver) look(ctx context.Context) (all []seen) {
 				continue
 			}
 			g.g.Hold(holds[g.shard.index])
-			found = append(found, seen{g, g.g.Applied(), g.g.Term(), g.g.Serving(), g.shard.clock(now), at})
+			found = append(found, seen{g, g.g.Applied(), g.g.Term(), g.g.Serving() && !g.shard.bad.Load(), g.shard.clock(now), at})
 		}
 	}) {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -115,6 +116,11 @@ func (n *Node) guarded(now time.Duration) (err error) {
 		if p := recover(); p != nil {
 			n.log.Error("a broken invariant", "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("stops, since it cannot trust its data in %s: %v; wipe them and start the node again, and it rejoins as a new replica", n.cfg.Dir, p)
+			// What Raft says when entries are gone that this replica had acknowledged:
+			// a write-ahead log whose damaged end looks like one that was torn.
+			if strings.Contains(fmt.Sprint(p), "raft log corrupted, truncated, or lost") && n.cfg.Mutant == "" {
+				err = disk.Damaged(err)
+			}
 		}
 	}()
 	n.turn(now)
@@ -220,6 +226,7 @@ func (n *Node) take(now time.Duration, m *mail) {
 	}
 	for i := range m.control {
 		n.manager.control(now, m.from, &m.control[i])
+		n.scrubControl(m.from, &m.control[i])
 	}
 }
 
@@ -239,6 +246,7 @@ func (n *Node) tick(now time.Duration) {
 		n.timeouts(now, g)
 		if g.shard != nil {
 			n.expire(now, g)
+			n.scrub(now, g)
 			if snap, to, ok := g.g.Compact(compactBytes); ok {
 				n.writer.snapshot(g, snap, to)
 			}
@@ -380,6 +388,9 @@ func (n *Node) publish(now time.Duration, g *group) {
 		sh.since.Store(0)
 	}
 	until := int64(g.g.LeaseUntil())
+	if sh.bad.Load() {
+		until = 0
+	}
 	sh.lease.Store(until)
 }
 

@@ -39,12 +39,27 @@ type manager struct {
 	primary   string
 }
 
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 // control messages between nodes.
 type control struct {
-	Kind  string         `json:"kind"` // rejoin, state
+	Kind  string         `json:"kind"` // rejoin, state; of the scrubber: sum, want-state, state-piece
 	Node  string         `json:"node,omitempty"`
 	Nonce uint64         `json:"nonce,omitempty"`
 	State *cluster.State `json:"state,omitempty"`
+
+	// Of the scrubber.
+	Group  uint32 `json:"group,omitempty"`
+	Sum    digest `json:"sum,omitzero"`
+	Offset int    `json:"offset,omitempty"`
+	Size   int    `json:"size,omitempty"`
+	Data   []byte `json:"data,omitempty"`
 }
 
 func (m *manager) init(n *Node) {

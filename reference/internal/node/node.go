@@ -138,6 +138,8 @@ type group struct {
 	batch   []*gateway.Request // to be proposed at the end of this turn
 	pending []pendingBatch     // proposed, in order
 	nextID  uint64
+	machine *tableMachine // nil: meta
+	scrub   scrub
 }
 
 type pendingBatch struct {
@@ -153,6 +155,7 @@ type shard struct {
 	lease atomic.Int64 // node clock until which strong reads may be served; 0: not
 	// The shard clock of the leader: base + (now - since), milliseconds.
 	base, since atomic.Int64
+	bad         atomic.Bool // its state is wrong (scrub.go): nothing is read from it
 }
 
 // Now is CLOCK_BOOTTIME: it also counts while the machine is suspended (rule 2).
@@ -222,7 +225,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	n.store, err = disk.Open(disk.Options{Dir: recovery.Data(cfg.Dir), RecordSync: cfg.RecordSync, DropUnsynced: cfg.DropUnsynced,
 		Seed: cfg.Seed + int64(self.Index), NoSync: cfg.Mutant == "no-fsync", Logf: n.debugf})
 	if err != nil {
-		return fmt.Errorf("node %s: %w", cfg.ID, err)
+		return damagedDisk(cfg, fmt.Errorf("node %s: %w", cfg.ID, err))
 	}
 	defer n.store.Close()
 
@@ -265,7 +268,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return nil
 	})
 	if err := n.openGroups(); err != nil {
-		return fmt.Errorf("node %s: refuses to serve: %w", cfg.ID, err)
+		return damagedDisk(cfg, fmt.Errorf("node %s: refuses to serve: %w", cfg.ID, err))
 	}
 	if cfg.Archive != "" {
 		if n.archive, err = newArchiver(ctx, n); err != nil {
@@ -293,7 +296,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if errors.Is(cause, context.Canceled) {
 		return nil
 	}
-	return cause
+	return damagedDisk(cfg, cause)
 }
 
 func nonce() uint64 {
@@ -400,6 +403,7 @@ func (n *Node) addGroup(id uint32, sh *shard, voters, learners []int, machine re
 		return err
 	}
 	gr := &group{id: id, g: g, shard: sh, dirty: true}
+	gr.machine, _ = machine.(*tableMachine)
 	n.groups[id] = gr
 	n.order = append(n.order, gr)
 	return nil
@@ -419,6 +423,7 @@ func (n *Node) modeFor(sh *shard) replica.Mode {
 type tableMachine struct {
 	t    *session.Table
 	self uint64
+	sums []digest // the last ones; see scrub.go
 }
 
 // applied are the results of an entry that this process proposed.
@@ -427,8 +432,10 @@ type applied struct {
 	results []session.Result
 }
 
-func (m *tableMachine) Apply(_ uint64, data []byte) (any, error) {
+func (m *tableMachine) Apply(index uint64, data []byte) (any, error) {
+	before := m.t.Clock()
 	batch, mine, res, err := m.t.Apply(data, m.self, nil)
+	m.summed(index, before, m.t.Clock())
 	if err != nil || !mine {
 		return nil, err
 	}

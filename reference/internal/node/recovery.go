@@ -50,6 +50,18 @@ type incarnationEnded struct {
 
 func (e *incarnationEnded) Error() string { return e.why }
 
+// damagedDisk turns an error that comes from damaged data into the end of this
+// identity: what it promised may be among what was damaged. Its data are set
+// aside and its replicas come back empty, from the good ones of others.
+func damagedDisk(cfg Config, err error) error {
+	var end *incarnationEnded
+	if !errors.Is(err, disk.ErrDamaged) || errors.As(err, &end) || cfg.First {
+		return err
+	}
+	return &incarnationEnded{kind: "disk-damaged", why: err.Error() + "; the data are set aside and this node rejoins as a new replica",
+		then: func() error { return recovery.SetAside(cfg.Dir, "data.damaged") }}
+}
+
 // fence is what a node does that hears of a later incarnation: it answers
 // nobody any more, sets its data aside and comes back as a new replica.
 func (n *Node) fence(later uint64) {
@@ -137,6 +149,7 @@ type Report struct {
 	Primary     string            `json:"primary"`
 	Regions     []cluster.Region  `json:"regions"`
 	Shards      int               `json:"shards"`
+	Replicas    int               `json:"replicas"` // that each shard should have
 	Frozen      bool              `json:"frozen"`
 	Groups      []GroupReport     `json:"groups"`
 	Peers       []PeerReport      `json:"peers"`
@@ -144,20 +157,22 @@ type Report struct {
 
 // GroupReport is one replica. Group 0 is meta, shard s is group s+1.
 type GroupReport struct {
-	Group        uint32  `json:"group"`
-	Voters       int     `json:"voters"`
-	Voter        bool    `json:"voter"` // this replica
-	Last         uint64  `json:"last"`  // end of the log on this disk
-	LastTerm     uint64  `json:"last_term"`
-	Committed    uint64  `json:"committed"` // known to be
-	Applied      uint64  `json:"applied"`
-	Leader       string  `json:"leader,omitempty"`
-	Serving      bool    `json:"serving"`
-	Sessions     int     `json:"sessions"`
-	HeardS       float64 `json:"heard_s"`       // seconds since the group was known to work
-	Lag          uint64  `json:"lag"`           // of a leader: entries by which the last of its followers is behind
-	ArchiveLagS  float64 `json:"archive_lag_s"` // of a leader that archives, else -1
-	SnapshotAgeS float64 `json:"snapshot_age_s"`
+	Group        uint32   `json:"group"`
+	Voters       int      `json:"voters"`
+	Voter        bool     `json:"voter"` // this replica
+	Last         uint64   `json:"last"`  // end of the log on this disk
+	LastTerm     uint64   `json:"last_term"`
+	Committed    uint64   `json:"committed"` // known to be
+	Applied      uint64   `json:"applied"`
+	Leader       string   `json:"leader,omitempty"`
+	Serving      bool     `json:"serving"`
+	Sessions     int      `json:"sessions"`
+	HeardS       float64  `json:"heard_s"`        // seconds since the group was known to work
+	Lag          uint64   `json:"lag"`            // of a leader: entries by which the last of its followers is behind
+	Sums         []digest `json:"sums,omitempty"` // checksums of the state, newest last
+	Bad          string   `json:"bad,omitempty"`  // why nothing is read from it
+	ArchiveLagS  float64  `json:"archive_lag_s"`  // of a leader that archives, else -1
+	SnapshotAgeS float64  `json:"snapshot_age_s"`
 }
 
 // PeerReport is another node as this one sees it.
@@ -171,7 +186,7 @@ type PeerReport struct {
 func (n *Node) report(now time.Duration) Report {
 	st := n.meta.State()
 	r := Report{Node: n.cfg.ID, Region: n.self.Region, Incarnation: n.incarnation.Load(), Generation: n.generation, Generations: st.Generations, Primary: st.Primary,
-		Regions: n.cfg.Regions, Shards: n.cfg.Shards, Frozen: n.frozen(now), Groups: []GroupReport{}, Peers: []PeerReport{}}
+		Regions: n.cfg.Regions, Shards: n.cfg.Shards, Replicas: n.cfg.Replicas, Frozen: n.frozen(now), Groups: []GroupReport{}, Peers: []PeerReport{}}
 	for _, g := range n.order {
 		gr := GroupReport{Group: g.id, Committed: g.g.Committed(), Applied: g.g.Applied(), Voters: len(g.g.Voters()), HeardS: (now - g.g.Heard()).Seconds(), ArchiveLagS: -1, SnapshotAgeS: -1,
 			Voter: slices.Contains(g.g.Voters(), cluster.RaftID(n.self.Index, n.generation))}
@@ -184,7 +199,10 @@ func (n *Node) report(now time.Duration) Report {
 			gr.Lag = max(gr.Lag, f.Behind)
 		}
 		if g.shard != nil {
-			gr.Sessions = g.shard.table.Len()
+			gr.Sessions, gr.Sums = g.shard.table.Len(), g.scrub.own
+			if g.shard.bad.Load() {
+				gr.Bad = "differs from the other replicas and is being mended"
+			}
 			if n.archive != nil {
 				if lag, age, ok := n.archive.lagOf(g.shard.index, time.Now()); ok {
 					gr.ArchiveLagS, gr.SnapshotAgeS = lag.Seconds(), age.Seconds()
