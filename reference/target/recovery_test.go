@@ -63,6 +63,26 @@ func put(t *testing.T, c *redis.Client, n int, value string) {
 	require.NoError(t, err)
 }
 
+// holds reads n sessions at once and says which is not as it should be.
+func holds(c *redis.Client, n int, want func(i int) string) error {
+	ctx := context.Background()
+	cmds, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i := range n {
+			p.Get(ctx, fmt.Sprintf("session:{%d}", i))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, cmd := range cmds {
+		if v := cmd.(*redis.StringCmd).Val(); v != want(i) {
+			return fmt.Errorf("session %d: %q, want %q", i, v, want(i))
+		}
+	}
+	return nil
+}
+
 // everywhere waits until all replicas have applied what their leaders have, but for clock entries.
 func everywhere(t *testing.T, es []operator.Endpoint) {
 	t.Helper()
@@ -129,15 +149,7 @@ func TestLevel2(t *testing.T) {
 	require.NoError(t, p.Act(act, true))
 	t.Logf("level 2 took %v", time.Since(began).Round(time.Millisecond))
 	ap := dial(t, d, "ap-southeast-1", "ap-southeast-1-1")
-	retried(t, 5*time.Second, func() error {
-		for i := range 500 {
-			v, err := ap.Get(ctx, fmt.Sprintf("session:{%d}", i)).Result()
-			if err != nil || v != "before" {
-				return fmt.Errorf("session %d: %q, %w", i, v, err)
-			}
-		}
-		return nil
-	})
+	retried(t, 5*time.Second, func() error { return holds(ap, 500, func(int) string { return "before" }) })
 	put(t, ap, 100, "after")
 
 	// The lost regions come back with the disks of the old incarnation.
@@ -166,14 +178,14 @@ func TestLevel2(t *testing.T) {
 	}
 	us := dial(t, d, "us-east-1", "us-east-1-2")
 	retried(t, 10*time.Second, func() error {
-		for i := range 500 {
-			want := "before"
+		err := holds(us, 500, func(i int) string {
 			if i < 100 {
-				want = "after"
+				return "after"
 			}
-			if v, err := us.Get(ctx, fmt.Sprintf("session:{%d}", i)).Result(); err != nil || v != want {
-				return fmt.Errorf("session %d: %q, want %q, %w", i, v, want, err)
-			}
+			return "before"
+		})
+		if err != nil {
+			return err
 		}
 		return us.Set(ctx, "session:{1}", "again", time.Minute).Err()
 	})
@@ -276,14 +288,7 @@ func TestScrubberMendsADamagedReplica(t *testing.T) {
 	require.True(t, events.has("replica-differs"))
 	for _, n := range d.Nodes() {
 		c := dial(t, d, n.Region, n.ID)
-		retried(t, 10*time.Second, func() error {
-			for i := range 200 {
-				if v, err := c.Get(ctx, fmt.Sprintf("session:{%d}", i)).Result(); err != nil || v != "value" {
-					return fmt.Errorf("session %d on %s: %q, %w", i, n.ID, v, err)
-				}
-			}
-			return nil
-		})
+		retried(t, 10*time.Second, func() error { return holds(c, 200, func(int) string { return "value" }) })
 	}
 	// And the next round of the scrubber finds all of them equal.
 	require.Eventually(t, func() bool {
