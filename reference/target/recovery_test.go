@@ -2,12 +2,15 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/reference"
 	"github.com/fivenines/fivenines/reference/internal/operator"
 )
 
@@ -219,8 +223,29 @@ func TestFalseAttestation(t *testing.T) {
 	retried(t, 5*time.Second, func() error { return ap.Set(ctx, "session:{1}", "new side", time.Minute).Err() })
 	require.NoError(t, us.Set(ctx, "session:{2}", "old side", time.Minute).Err(), "the old side has its quorum")
 
-	// Every answer of the old side from now on either comes before the mending
-	// is felt, or from the new incarnation.
+	// The clients of the old side go on writing all the time. What is acknowledged
+	// to them once the sides can talk is there afterwards: it is the new side's.
+	type ack struct {
+		key string
+		at  time.Time
+	}
+	acks := make(chan []ack, 2)
+	writing, stop := context.WithCancel(ctx)
+	for _, n := range []string{"us-east-1", "eu-west-1"} {
+		c := dial(t, d, n, n+"-1")
+		go func() {
+			var got []ack
+			for i := 0; writing.Err() == nil; i++ {
+				key := fmt.Sprintf("session:{%s-%d}", n, i)
+				if c.Set(context.Background(), key, "v", 5*time.Minute).Err() == nil {
+					got = append(got, ack{key, time.Now()})
+				} else {
+					time.Sleep(5 * time.Millisecond)
+				}
+			}
+			acks <- got
+		}()
+	}
 	require.NoError(t, d.Mend(ctx, cut...))
 	mended := time.Now()
 	require.Eventually(t, func() bool { return events.has("fenced") }, 5*time.Second, 5*time.Millisecond)
@@ -228,6 +253,19 @@ func TestFalseAttestation(t *testing.T) {
 	ready, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	require.NoError(t, d.AwaitReady(ready))
+	time.Sleep(500 * time.Millisecond) // some more acknowledgements, of the new side
+	stop()
+	late, fenced := 0, mended.Add(time.Second) // dialing again takes up to half a second, and a handshake
+	for range 2 {
+		for _, a := range <-acks {
+			if a.at.Before(fenced) {
+				continue
+			}
+			late++
+			require.NoError(t, ap.Get(ctx, a.key).Err(), "%s was acknowledged %v after the mending and is not there", a.key, a.at.Sub(mended))
+		}
+	}
+	require.Positive(t, late)
 	for _, n := range d.Nodes() {
 		c := dial(t, d, n.Region, n.ID)
 		retried(t, 5*time.Second, func() error {
@@ -295,4 +333,119 @@ func TestScrubberMendsADamagedReplica(t *testing.T) {
 		c, err := operator.CompareReplicas(ctx, es)
 		return err == nil && len(c.Problems) == 0 && c.Equal == 4 && c.Replicas == 12
 	}, 60*time.Second, 100*time.Millisecond)
+}
+
+// TestFailoverFailsNoRequest moves the primary role to and fro under load. Nobody sees anything but
+// answers and NOTAPPLIED, which a client sends again.
+func TestFailoverFailsNoRequest(t *testing.T) {
+	d, _ := up(t, oneNodeARegion(), fixtures.UpOptions{})
+	es := endpoints(d)
+	put(t, dial(t, d, "us-east-1", "us-east-1-1"), 100, "v")
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	var sent, again atomic.Int64
+	var slowest atomic.Int64
+	failed := make(chan string, 64)
+	for _, n := range d.Nodes() {
+		c := dial(t, d, n.Region, n.ID)
+		for w := range 8 {
+			wg.Go(func() {
+				for i := w; ctx.Err() == nil; i += 8 {
+					key := fmt.Sprintf("session:{%d}", i%100)
+					began := time.Now()
+					for {
+						var err error
+						if i%2 == 0 {
+							err = c.Get(context.Background(), key).Err()
+						} else {
+							err = c.Set(context.Background(), key, "w", 5*time.Minute).Err()
+						}
+						sent.Add(1)
+						if err == nil {
+							break
+						}
+						if !strings.HasPrefix(err.Error(), "NOTAPPLIED") || time.Since(began) > time.Second {
+							select {
+							case failed <- fmt.Sprintf("%s after %v: %v", n.ID, time.Since(began), err):
+							default:
+							}
+							break
+						}
+						again.Add(1)
+						time.Sleep(10 * time.Millisecond)
+					}
+					if took := int64(time.Since(began)); took > slowest.Load() {
+						slowest.Store(took)
+					}
+				}
+			})
+		}
+	}
+	for _, to := range []string{"eu-west-1", "us-east-1", "ap-southeast-1", "us-east-1"} {
+		began := time.Now()
+		require.NoError(t, operator.Failover(t.Context(), es, to))
+		t.Logf("failover to %s took %v", to, time.Since(began).Round(time.Millisecond))
+	}
+	stop()
+	wg.Wait()
+	close(failed)
+	for f := range failed {
+		t.Error(f)
+	}
+	t.Logf("%d requests, %d answered NOTAPPLIED and sent again, the slowest took %v", sent.Load(), again.Load(), time.Duration(slowest.Load()).Round(time.Millisecond))
+	require.Less(t, time.Duration(slowest.Load()), time.Second)
+	require.ErrorContains(t, operator.Failover(t.Context(), es, "mars"), "no region is called")
+	// A choice stays: nobody gives the role back by himself.
+	require.NoError(t, operator.Failover(t.Context(), es, "eu-west-1"))
+	require.Never(t, func() bool {
+		for _, r := range operator.Reports(t.Context(), es) {
+			if r.Primary != "eu-west-1" {
+				return true
+			}
+		}
+		return false
+	}, 7*time.Second, 200*time.Millisecond)
+}
+
+// TestArchiveFollowsTheLeaders: what was acknowledged before, while and after the primary region was lost
+// is in the archive, without a gap, and is restored from there alone.
+func TestArchiveFollowsTheLeaders(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	ref := New(self)
+	where := filepath.Join(t.TempDir(), "archive")
+	ref.UseArchive(where)
+	d, events := upTarget(t, oneNodeARegion(), ref, fixtures.UpOptions{})
+	ctx := context.Background()
+	put(t, dial(t, d, "us-east-1", us), 100, "first")
+	require.NoError(t, d.Kill(ctx, us)) // what it has not archived yet, the next leader has
+	c := dial(t, d, "eu-west-1", eu)
+	retried(t, 10*time.Second, func() error {
+		return errors.Join(holds(c, 100, func(int) string { return "first" }), c.Set(ctx, "session:{0}", "second", time.Hour).Err())
+	})
+	require.NoError(t, d.Restart(ctx, us, fixtures.StartOptions{}))
+	ready(t, d)
+	retried(t, 10*time.Second, func() error { return c.Set(ctx, "session:{1}", "third", time.Hour).Err() })
+	done := time.Now()
+	var r *reference.Restore
+	require.Eventually(t, func() bool {
+		r, err = reference.PrepareRestore(ctx, where, "small", time.Now())
+		return err == nil && r.Reached.After(done)
+	}, 10*time.Second, 100*time.Millisecond)
+	require.False(t, events.has("archive-gap"))
+	require.Empty(t, r.Problems)
+	got := map[string]string{}
+	r.Each(func(_ int, k, v []byte) { got[string(k)] = string(v) })
+	require.Len(t, got, 100)
+	require.Equal(t, "second", got["session:{0}"])
+	require.Equal(t, "third", got["session:{1}"])
+	require.Equal(t, "first", got["session:{2}"])
+	require.NoError(t, r.Close())
+	check, err := reference.CheckSessions(ctx, endpoints(d), where, "small")
+	require.NoError(t, err)
+	require.Equal(t, 100, check.Same)
+	require.Zero(t, check.LostAll)
+	_, _, problems, err := reference.VerifyArchive(ctx, where, "small")
+	require.NoError(t, err)
+	require.Empty(t, problems)
 }

@@ -65,6 +65,10 @@ func (n *Node) route(now time.Duration, r *gateway.Request) {
 			return
 		}
 	}
+	if n.handingOver(now, g, r) {
+		n.parked = append(n.parked, r)
+		return
+	}
 	if r.Hops > 0 {
 		r.Fail(gateway.NotApplied, "no leader serves this shard here")
 		return

@@ -138,9 +138,10 @@ func (n *Node) stopLoop() {
 			sh.lease.Store(0)
 		}
 	}
-	for _, r := range rs {
+	for _, r := range append(rs, n.parked...) {
 		r.Fail(gateway.NotApplied, "this node is stopping")
 	}
+	n.parked = nil
 	for _, g := range n.order {
 		for _, b := range g.pending {
 			for _, r := range b.reqs {
@@ -157,6 +158,10 @@ func (n *Node) turn(now time.Duration) {
 	mails, requests, stored, funcs := n.mails, n.requests, n.stored, n.funcs
 	n.mails, n.requests, n.stored, n.funcs = nil, nil, nil, nil
 	n.mu.Unlock()
+	if len(n.parked) > 0 { // they came first
+		requests = append(n.parked, requests...)
+		n.parked = nil
+	}
 	for _, fn := range funcs {
 		fn()
 	}

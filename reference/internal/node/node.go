@@ -107,8 +107,9 @@ type Node struct {
 	lastTick time.Duration
 	manager  manager
 	fatal    error
-	frozenAt time.Duration // 0: not frozen; see recovery.go
-	prepared bool          // frozen, with an order on disk
+	frozenAt time.Duration      // 0: not frozen; see recovery.go
+	prepared bool               // frozen, with an order on disk
+	parked   []*gateway.Request // wait for a handover; see handover.go
 
 	shards  []*shard // by shard; nil where not placed here. Fixed after start.
 	leaders []atomic.Int64
@@ -140,6 +141,7 @@ type group struct {
 	nextID  uint64
 	machine *tableMachine // nil: meta
 	scrub   scrub
+	handed  time.Duration // when it was last handed over by this node; see handover.go
 }
 
 type pendingBatch struct {
