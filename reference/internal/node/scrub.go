@@ -34,7 +34,6 @@ type digest struct {
 // scrub is what the loop knows of a replica's checksums.
 type scrub struct {
 	own   []digest
-	told  int                       // of own, from the end: not yet sent
 	heard map[uint64]map[int]uint32 // index -> node -> checksum
 	asked time.Duration             // for the state of a good replica
 	from  int                       // whom
