@@ -374,7 +374,7 @@ func (n *Node) addGroups(joining bool) error {
 			sh = &shard{index: s, table: session.NewTable()}
 			n.shards[s] = sh
 		}
-		if err := n.addGroup(uint32(s+1), sh, places, nil, &tableMachine{t: sh.table, self: n.boot}, joining, now); err != nil {
+		if err := n.addGroup(uint32(s+1), sh, places, nil, &tableMachine{t: sh.table, self: n.boot, shard: s}, joining, now); err != nil {
 			return err
 		}
 	}
@@ -423,9 +423,10 @@ func (n *Node) modeFor(sh *shard) replica.Mode {
 
 // tableMachine adapts a table to replica.Machine.
 type tableMachine struct {
-	t    *session.Table
-	self uint64
-	sums []digest // the last ones; see scrub.go
+	t     *session.Table
+	self  uint64
+	shard int
+	sums  []digest // the last ones; see scrub.go
 }
 
 // applied are the results of an entry that this process proposed.
