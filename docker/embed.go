@@ -8,3 +8,8 @@ import _ "embed"
 //
 //go:embed harness.Dockerfile
 var HarnessDockerfile []byte
+
+// AlertmanagerConfig routes alerts by severity.
+//
+//go:embed alertmanager/alertmanager.yml
+var AlertmanagerConfig []byte

@@ -33,12 +33,17 @@ type Confirmer interface {
 	Confirm(ctx context.Context, d fixtures.Deployment) (took, wrong []string)
 }
 
+// Preparer is a fault that needs something when its deployment is brought up.
+type Preparer interface {
+	Prepare(opt *fixtures.UpOptions)
+}
+
 // Effect is what a fault hits; everything that it does not name must be spared.
 type Effect struct {
 	Nodes map[string]fixtures.NodeState // expected state; others must be Running
 	Cut   map[string]bool               // ids of links that must be silent or dead; others must answer
 	// Unsure are ids of links that may answer or not, such as those that lose
-	// packets: nothing is expected of them.
+	// packets, and of nodes that may run or have ended: nothing is expected of them.
 	Unsure map[string]bool
 	// Silent: the cut links must be silent. Without it, a link on which
 	// connections end is cut as well.

@@ -107,6 +107,18 @@ func TestEveryKindTakesHoldAndIsUndone(t *testing.T) {
 			[]string{"east-2"},
 		},
 		{
+			"node-stop(node=primary:2)",
+			[]string{"east-2 dead", "east-2: ended by itself", "client:west>east-2 dead"},
+			[]string{"east-1", "client:west>east-1", "peer:east-2>west-1"},
+			[]string{"east-2"},
+		},
+		{
+			"node-restart(node=primary:2)",
+			[]string{"east-2: ended by itself"},
+			[]string{"east-1", "east-2", "west-1"},
+			[]string{"east-2"},
+		},
+		{
 			"power-loss",
 			[]string{"east-1: process ", "east-2: process ", "west-1: process "},
 			nil,
@@ -178,13 +190,18 @@ func TestAFaultThatIsNotWhatItSaysIsNotProved(t *testing.T) {
 		}, "west-1 is paused, should be running"},
 		{"only half of the region", "region-crash(region=east)", func(d fixtures.Deployment) error { return d.Kill(ctx, "east-1") }, "east-2 is running, should be dead"},
 		{"no power lost", "power-loss", func(d fixtures.Deployment) error { return nil }, "not all processes were seen to be gone"},
+		{"stops nothing", "node-stop(node=east-1)", func(d fixtures.Deployment) error { return nil }, "east-1 is running, should be dead"},
+		{"stops it without asking", "node-stop(node=east-1)", func(d fixtures.Deployment) error { return d.Kill(ctx, "east-1") }, "east-1 was not seen to be gone"},
+		{"restarts nothing", "node-restart(node=east-1)", func(d fixtures.Deployment) error { return nil }, "east-1 was not seen to be gone"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := parse(t, d, tc.text)
 			now := stopwatch()
 			require.NoError(t, tc.inject(d))
 			_, err := Prove(ctx, d, broken{f, tc.inject}, 0, now)
-			if f.Kind() == "power-loss" {
+			if _, keeps := f.(interface {
+				Evidence() (took, wrong []string, at time.Time, err error)
+			}); keeps {
 				_, err = Prove(ctx, d, f, 0, now)
 			}
 			require.ErrorIs(t, err, ErrUnproved)

@@ -47,6 +47,36 @@ func init() {
 		return newImpair(s, topo, "where", func(float64) fixtures.Impairment { return fixtures.Impairment{Bandwidth: rate} })
 	})
 	catalogue(KindInfo{
+		Kind:    "packet-delay",
+		Summary: "All that a node or region sends is delayed; with jitter, packets may overtake each other.",
+		Params: []ParamInfo{
+			where,
+			{Name: "delay", Default: "100ms", Help: "1ms to 1m"},
+			{Name: "jitter", Default: "0s", Help: "spread around the delay, up to as much"},
+		},
+	}, func(s Spec, topo *fixtures.Topology) (Fault, error) {
+		delay, err := span(s, "delay", time.Millisecond, time.Minute)
+		if err != nil {
+			return nil, err
+		}
+		jitter, err := span(s, "jitter", 0, delay)
+		if err != nil {
+			return nil, err
+		}
+		return newImpair(s, topo, "where", func(float64) fixtures.Impairment { return fixtures.Impairment{Delay: delay, Jitter: jitter} })
+	})
+	catalogue(KindInfo{
+		Kind:    "packet-reorder",
+		Summary: "A share of what a node or region sends overtakes the rest, which is delayed.",
+		Params:  []ParamInfo{where, share("0.25"), {Name: "delay", Default: "10ms", Help: "of those that are overtaken, 1ms to 1m"}},
+	}, func(s Spec, topo *fixtures.Topology) (Fault, error) {
+		delay, err := span(s, "delay", time.Millisecond, time.Minute)
+		if err != nil {
+			return nil, err
+		}
+		return newImpair(s, topo, "where", func(x float64) fixtures.Impairment { return fixtures.Impairment{Delay: delay, Reorder: x} })
+	})
+	catalogue(KindInfo{
 		Kind:    "one-way-partition",
 		Summary: "Packets between a region and the others pass in one direction only; its own clients still reach it.",
 		Params: []ParamInfo{
@@ -72,21 +102,17 @@ type impair struct {
 
 func newImpair(s Spec, topo *fixtures.Topology, who string, of func(share float64) fixtures.Impairment) (Fault, error) {
 	f := &impair{Spec: s}
-	if region, err := chooseRegion(topo, s.Params[who]); err == nil {
-		s.Params[who] = region
-		f.nodes = regionNodes(topo, region)
-		f.parts = append([]string{region}, f.nodes...)
-	} else if node, nerr := chooseNode(topo, s.Params[who]); nerr == nil && who != "region" {
-		s.Params[who] = node
-		f.nodes, f.parts = []string{node}, []string{node}
-	} else if who == "region" {
+	var err error
+	if who == "region" {
+		if s.Params[who], err = chooseRegion(topo, s.Params[who]); err != nil {
+			return nil, err
+		}
+	}
+	if f.nodes, f.parts, s.Params[who], err = chooseNodes(topo, s.Params[who]); err != nil {
 		return nil, err
-	} else {
-		return nil, fmt.Errorf("%w; %w", nerr, err)
 	}
 	share := 0.0
 	if text, ok := s.Params["share"]; ok {
-		var err error
 		if share, err = strconv.ParseFloat(text, 64); err != nil || !(share > 0 && share <= 1) {
 			return nil, fmt.Errorf("share=%s is not above 0 and at most 1", text)
 		}
@@ -123,7 +149,7 @@ func (f *impair) Effect(d fixtures.Deployment) Effect {
 	} else {
 		e.Unsure = linkIDs(hit)
 	}
-	e.Bound = bound(hit) + time.Second // packets have to come by
+	e.Bound = bound(hit) + time.Second + f.im.Delay // packets have to come by
 	return e
 }
 

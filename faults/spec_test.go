@@ -49,16 +49,20 @@ func TestFaultsPrintAndParseBack(t *testing.T) {
 		"node":     {"primary:1", "tertiary:2", "eu-west-1:3", "us-east-1-2"},
 		"where":    {"primary:1", "tertiary", "eu-west-1"},
 		"share":    {"0.01", "1", "0.5"},
-		"survivor": {"tertiary", "eu-west-1"},
-		"operator": {"2s", "5s", "1m0s"},
 		"rate":     {"5000", "1000000"},
 		"cores":    {"0.1", "2"},
 		"bytes":    {"8388608", "1073741824"},
+		"grace":    {"0s", "2s"},
+		"delay":    {"100ms", "2s"},
+		"jitter":   {"0s", "50ms"},
+		"size":     {"67108864", "1073741824"},
+		"survivor": {"tertiary", "eu-west-1"},
+		"operator": {"2s", "5s", "1m0s"},
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
 	made := map[string]bool{}
-	for range 600 {
-		k := Kinds()[rng.IntN(len(Kinds()))]
+	for i := range 100 * len(Kinds()) {
+		k := Kinds()[i%len(Kinds())]
 		params := map[string]string{}
 		for _, p := range k.Params {
 			vs := p.Values
@@ -102,13 +106,15 @@ func FuzzParse(f *testing.F) {
 func TestNewSaysWhatIsWrong(t *testing.T) {
 	topo := fixtures.ThreeRegion()
 	for _, tc := range []struct{ text, want string }{
-		{"meteor", `no fault is called "meteor"; there are bandwidth, connection-resets, `},
+		{"meteor", `no fault is called "meteor"; there are balancer-crash, bandwidth, connection-resets, `},
 		{"region-loss(mode=loud)", "mode=loud is not one of silent, crash"},
 		{"region-loss(node=x)", `no parameter "node"; it has region, mode`},
 		{"region-loss(region=mars)", `no region is called "mars" and none has that role; there are us-east-1 (primary), `},
 		{"node-crash(node=mars-1)", `no node is called "mars-1"`},
 		{"node-crash(node=primary:4)", "us-east-1 has nodes 1 to 3"},
 		{"node-pause(node=primary:x)", "us-east-1 has nodes 1 to 3"},
+		{"node-stop(grace=soon)", "grace=soon is not a duration from 0s to 1m0s"},
+		{"node-restart(node=mars-1)", `no node is called "mars-1"`},
 		{"power-loss(region=mars)", `no region is called "mars"`},
 	} {
 		s, err := Parse(tc.text)

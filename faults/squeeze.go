@@ -63,7 +63,11 @@ func (f *squeeze) Parts(fixtures.Deployment) []string { return []string{f.node} 
 
 func (f *squeeze) Effect(d fixtures.Deployment) Effect {
 	ls := towards(d.Links(), []string{f.node})
-	return Effect{Nodes: map[string]fixtures.NodeState{}, Cut: map[string]bool{}, Unsure: linkIDs(ls), Bound: bound(ls)}
+	e := Effect{Nodes: map[string]fixtures.NodeState{}, Cut: map[string]bool{}, Unsure: linkIDs(ls), Bound: bound(ls)}
+	if f.l.Memory > 0 {
+		e.Unsure[f.node] = true // the kernel may end it
+	}
+	return e
 }
 
 func (f *squeeze) Inject(ctx context.Context, d fixtures.Deployment) error {

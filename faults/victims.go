@@ -57,6 +57,21 @@ func chooseNode(topo *fixtures.Topology, who string) (string, error) {
 	return "", fmt.Errorf("no node is called %q; there are %s, or primary:1 and the like", who, strings.Join(names, ", "))
 }
 
+// chooseNodes finds the nodes of a region, or one node, and what to call all of
+// it: the region too is a part that is hit.
+func chooseNodes(topo *fixtures.Topology, who string) (nodes, parts []string, name string, err error) {
+	region, rerr := chooseRegion(topo, who)
+	if rerr == nil {
+		nodes = regionNodes(topo, region)
+		return nodes, append([]string{region}, nodes...), region, nil
+	}
+	node, err := chooseNode(topo, who)
+	if err != nil {
+		return nil, nil, "", fmt.Errorf("%w; %w", err, rerr)
+	}
+	return []string{node}, []string{node}, node, nil
+}
+
 func regionNodes(topo *fixtures.Topology, region string) []string {
 	var ids []string
 	for _, n := range topo.Nodes() {

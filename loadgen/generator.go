@@ -193,7 +193,7 @@ func (e *engine) people() error {
 			return nil, fmt.Errorf("clients in region %d have no entry", region)
 		}
 		for _, en := range es {
-			if en.Node < 0 || en.Node >= history.NoNode {
+			if en.Node < 0 || en.Node > history.NoNode {
 				return nil, fmt.Errorf("entry %s is node %d, at most %d fit a history", en.Address, en.Node, history.NoNode)
 			}
 		}

@@ -9,7 +9,7 @@ import (
 
 // Entry is one front door as clients of one region reach it.
 type Entry struct {
-	Node    int    // index in Manifest.Nodes
+	Node    int    // index in Manifest.Nodes; history.NoNode: a load balancer, behind which any may answer
 	NodeID  string // the platform's own name for it, as in CLUSTER SLOTS
 	Region  int    // where the node stands, index in Manifest.Regions
 	Address string // host:port, through the link

@@ -30,8 +30,9 @@ type fakeSystem struct {
 	cutsFail   bool          // links that were cut go on working
 	dies       string        // this node ends by itself, dieAfter it is up
 	dieAfter   time.Duration
-	lastWords  string // of the one that dies, reported by the backend; empty: it does not report it
-	unwell     int    // in this trial reads are refused
+	lastWords  string        // of the one that dies, reported by the backend; empty: it does not report it
+	loses      time.Duration // the backend says then that its way to the nodes broke; 0: never
+	unwell     int           // in this trial reads are refused
 	upErr      error
 	healErr    error
 }
@@ -108,6 +109,9 @@ func (s *fakeSystem) Up(ctx context.Context, topo *fixtures.Topology, target fix
 			d.wg.Go(func() { d.accept(l, link) })
 		}
 	}
+	if s.loses > 0 {
+		d.losing = time.AfterFunc(s.loses, func() { opt.OnEvent(history.Event{Kind: WayLost, Source: "harness", Subject: "the tunnel broke"}) })
+	}
 	if s.dies != "" {
 		d.dying = time.AfterFunc(s.dieAfter, func() {
 			_ = d.set(s.dies, fixtures.Dead)
@@ -155,6 +159,7 @@ type fakeDeployment struct {
 	sessions map[string]*fakeSession
 	conns    map[net.Conn]bool
 	dying    *time.Timer
+	losing   *time.Timer
 }
 
 func (d *fakeDeployment) Topology() *fixtures.Topology { return d.topo }
@@ -326,6 +331,9 @@ func (d *fakeDeployment) Canary(ctx context.Context, l fixtures.Link) error {
 
 func (d *fakeDeployment) Down(context.Context) error {
 	d.cancel()
+	if d.losing != nil {
+		d.losing.Stop()
+	}
 	if d.dying != nil {
 		d.dying.Stop()
 	}

@@ -66,7 +66,12 @@ func (r *run) trial(ctx context.Context, n int) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = unclean(err, t.close()) }() // all undone, all stopped, whatever happens below
+	defer func() {
+		if lost := t.wayLost(); lost != nil {
+			err = lost // whatever else came of it
+		}
+		err = unclean(err, t.close()) // all undone, all stopped, whatever happens below
+	}()
 	ctx, stop := context.WithTimeoutCause(ctx, time.Duration(r.spec.Stop.MaxDuration),
 		stopped("the trial took longer than stop.max_duration (%v)", r.spec.Stop.MaxDuration))
 	defer stop()
@@ -116,15 +121,22 @@ func (r *run) trial(ctx context.Context, n int) (err error) {
 func (t *trial) bringUp(ctx context.Context) (err error) {
 	t.phase("bringing %d nodes up on the %s backend", len(t.topo.Nodes()), t.opt.Backend.Name())
 	t.useArchive()
-	t.d, err = t.opt.Backend.Up(ctx, t.topo, t.opt.Target, fixtures.UpOptions{
+	up := fixtures.UpOptions{
 		Dir:        t.workDir,
 		Seed:       t.seed,
 		Mutant:     t.opt.Mutant,
 		RecordSync: t.spec.RecordSync,
 		OnEvent:    t.platformEvent,
-	})
+	}
+	if err := t.prepareFaults(&up); err != nil {
+		return err
+	}
+	t.d, err = t.opt.Backend.Up(ctx, t.topo, t.opt.Target, up)
 	if err != nil {
 		return t.because(ctx, fmt.Errorf("bring the system up: %w", err))
+	}
+	if err := t.entrance(); err != nil {
+		return err
 	}
 	if err := t.openJournal(); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/loadgen/history"
 	"github.com/fivenines/fivenines/reports"
 	"github.com/fivenines/fivenines/slo"
@@ -290,6 +291,17 @@ func TestDeathThatNoFaultAskedForStops(t *testing.T) {
 	assert.NotEqual(t, slo.Met, o.res.Verdict)
 }
 
+// A harness that lost its way says so; the system under test is not judged by it.
+func TestALostWayIsNotTheSystemsFault(t *testing.T) {
+	t.Parallel()
+	s := quick()
+	s.Timeline.Before = dur(4 * time.Second)
+	o := runQuick(t.Context(), t, s, &fakeSystem{takeover: 100 * time.Millisecond, loses: 1500 * time.Millisecond})
+	require.ErrorContains(t, o.err, "the harness lost its own way to the system under test")
+	require.True(t, o.rec.has(history.Stopped))
+	assert.Equal(t, slo.Inconclusive, o.res.Verdict)
+}
+
 // Before the load there is nothing to judge: it is an error, at once, with the
 // cause that the backend saw.
 func TestDeathBeforeTheLoadIsAnError(t *testing.T) {
@@ -364,6 +376,16 @@ func TestSystemThatDoesNotComeUp(t *testing.T) {
 	t.Parallel()
 	o := runQuick(t.Context(), t, quick(), &fakeSystem{upErr: errors.New("port 7000 is taken")})
 	require.EqualError(t, o.err, "bring the system up: port 7000 is taken")
+	assert.Nil(t, o.res)
+}
+
+func TestBalancersThatAreNotThereAreNotRunnableHere(t *testing.T) {
+	t.Parallel()
+	spec := quick()
+	spec.Workload.Through = ThroughBalancers
+	o := runQuick(t.Context(), t, spec, &fakeSystem{})
+	require.ErrorIs(t, o.err, fixtures.ErrNotHere)
+	require.ErrorContains(t, o.err, "no load balancer in us-east-1")
 	assert.Nil(t, o.res)
 }
 

@@ -40,6 +40,8 @@ func schemaOf(t reflect.Type) schema {
 		return schema{"type": "string", "pattern": `^[0-9.hmsuµn]+$`, "examples": []string{"500ms", "10s", "5m"}}
 	case reflect.TypeFor[Percent]():
 		return schema{"type": "string", "pattern": `^[0-9.]+ ?%$`, "examples": []string{"5 %"}}
+	case reflect.TypeFor[Through]():
+		return schema{"enum": []Through{ThroughNodes, ThroughBalancers}}
 	case reflect.TypeFor[TopologyRef]():
 		return schema{"oneOf": []schema{
 			{"type": "string", "description": "the name of an embedded topology, or the path of a file"},

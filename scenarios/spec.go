@@ -77,10 +77,21 @@ type Workload struct {
 	Short      Short              `yaml:"short"`
 	Zipf       float64            `yaml:"zipf"`              // 0: uniform keys
 	Clients    map[string]Percent `yaml:"clients,omitempty"` // region -> share; empty: all beside the primary region
+	Through    Through            `yaml:"through,omitempty"` // how clients reach the nodes
 	Witness    Witness            `yaml:"witness"`
 	Contested  Contested          `yaml:"contested"`
 	Eventual   Eventual           `yaml:"eventual"`
 }
+
+// Through is how clients reach the nodes.
+type Through string
+
+const (
+	// ThroughNodes: clients know every node, as those of Redis Cluster do, and go to leaders directly.
+	ThroughNodes Through = "nodes"
+	// ThroughBalancers: clients know one load balancer a region, their own region's first.
+	ThroughBalancers Through = "balancers"
+)
 
 // Mix of operations, adding up to 100 %.
 type Mix struct {
@@ -271,6 +282,7 @@ type Overrides struct {
 	Target        string
 	Rate          float64
 	Sessions      int
+	Through       Through
 	Before, After time.Duration
 	Duration      time.Duration // of the load: Before stays, After takes the rest
 	Trials        int
@@ -294,6 +306,9 @@ func (s *Spec) With(o Overrides) (*Spec, error) {
 			}
 			c.Topology = TopologyRef{Inline: t}
 		}
+	}
+	if o.Through != "" {
+		c.Workload.Through = o.Through
 	}
 	if o.Rate != 0 {
 		// The witness, contested and eventual parts count within the rate and keep their share of it where it shrinks.

@@ -40,7 +40,7 @@ func TestCatalogueLoadsAndDeclares(t *testing.T) {
 			assert.Equal(t, "0", e.Spec.Objectives[safety], "%s: %s", e.Name, safety)
 		}
 	}
-	assert.Equal(t, []string{"all-regions-loss", "baseline", "node-crash", "node-pause", "one-way-partition", "power-loss", "region-crash", "region-loss", "region-partition", "two-region-loss"}, names)
+	assert.Equal(t, []string{"all-regions-loss", "balancer-crash", "baseline", "disk-full", "disk-readonly", "dns-gone", "node-crash", "node-pause", "node-restart", "one-way-partition", "power-loss", "region-crash", "region-loss", "region-partition", "two-region-loss"}, names)
 
 	loss, err := Named("region-loss")
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestNamedSaysWhatWasMeant(t *testing.T) {
 	_, err := Named("regon-loss")
 	require.EqualError(t, err, `no scenario is called "regon-loss"; did you mean region-loss?`)
 	_, err = Named("everything")
-	require.ErrorContains(t, err, "there are all-regions-loss, baseline, node-crash")
+	require.ErrorContains(t, err, "there are all-regions-loss, balancer-crash")
 }
 
 func TestNamedIsACopy(t *testing.T) {

@@ -21,6 +21,20 @@ type timedFault struct {
 	id   int           // in the undo journal
 }
 
+// prepareFaults asks for what the faults need of the deployment.
+func (t *trial) prepareFaults(up *fixtures.UpOptions) error {
+	for i := range t.spec.Faults {
+		f, err := t.spec.fault(i, t.topo)
+		if err != nil {
+			return fmt.Errorf("faults[%d]: %w", i, err)
+		}
+		if p, ok := f.(faults.Preparer); ok {
+			p.Prepare(up)
+		}
+	}
+	return nil
+}
+
 func (t *trial) makeFaults() ([]*timedFault, error) {
 	var fs []*timedFault
 	for i := range t.spec.Faults {

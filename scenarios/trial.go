@@ -107,6 +107,7 @@ type trial struct {
 	acting sync.Mutex
 	mu     sync.Mutex
 	active []*timedFault     // in force, under mu
+	lost   string            // the harness's way to the system broke, and how; under mu
 	dead   map[string]string // nodes that died by themselves, and why once the record has it; under mu
 }
 
@@ -257,12 +258,21 @@ func (t *trial) keepLogs() error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("keep the nodes' logs: %w", err)
 		}
+		logs := map[string]string{}
 		for _, n := range t.d.Nodes() {
-			if n.Log == "" {
+			logs[n.ID] = n.Log
+		}
+		if s, ok := t.d.(fixtures.Serviced); ok {
+			for _, s := range s.Services() {
+				logs[s.ID] = s.Log
+			}
+		}
+		for id, log := range logs {
+			if log == "" {
 				continue
 			}
-			if err := os.Rename(n.Log, filepath.Join(dir, n.ID+".log")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("keep the log of %s: %w", n.ID, err)
+			if err := os.Rename(log, filepath.Join(dir, id+".log")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("keep the log of %s: %w", id, err)
 			}
 		}
 	}
@@ -319,8 +329,14 @@ func (t *trial) loadStopped(phase string) {
 func (t *trial) platformEvent(e history.Event) {
 	e.At = t.history.Now()
 	t.record(e)
-	if e.Kind == NodeDied && len(e.Parts) > 0 {
+	// A node that may end under a fault in force is no death that nobody asked for.
+	if e.Kind == NodeDied && len(e.Parts) > 0 && !(t.d != nil && t.effect().Unsure[e.Parts[0]]) {
 		t.reported(e.Parts[0], e.Detail)
+	}
+	if e.Kind == WayLost {
+		t.mu.Lock()
+		t.lost = e.Subject
+		t.mu.Unlock()
 	}
 	t.bus.publish(e)
 }
@@ -374,12 +390,37 @@ func (r *run) regionIndex(name string) int {
 	return slices.IndexFunc(r.topo.Regions, func(g fixtures.Region) bool { return g.Name == name })
 }
 
+// entrance says whether clients can go the way that the scenario wants.
+func (t *trial) entrance() error {
+	if t.spec.Workload.Through != ThroughBalancers {
+		return nil
+	}
+	s, ok := t.d.(fixtures.Serviced)
+	for _, r := range t.topo.Regions {
+		if !ok || s.EntryAddr(r.Name, r.Name) == "" {
+			return fmt.Errorf("clients through balancers: %w: the %s backend has no load balancer in %s; --backend container has, where it finds an image of HAProxy (events.jsonl says if not)", fixtures.ErrNotHere, t.opt.Backend.Name(), r.Name)
+		}
+	}
+	return nil
+}
+
 // entries lists the front doors for clients of a region: their own region's
 // first, then by the topology's order of preference, which is the order in
 // which regions take over.
 func (t *trial) entries(region int) []loadgen.Entry {
 	own := t.topo.Regions[region].Name
 	var near, far []loadgen.Entry
+	if t.spec.Workload.Through == ThroughBalancers {
+		for i, r := range t.topo.Regions {
+			e := loadgen.Entry{Node: history.NoNode, Region: i, Address: t.d.(fixtures.Serviced).EntryAddr(own, r.Name)}
+			if r.Name == own {
+				near = append(near, e)
+			} else {
+				far = append(far, e)
+			}
+		}
+		return append(near, far...)
+	}
 	for _, n := range t.topo.Nodes() {
 		e := loadgen.Entry{Node: n.Index, NodeID: n.ID, Region: t.regionIndex(n.Region), Address: t.d.ClientAddr(own, n.ID)}
 		if n.Region == own {

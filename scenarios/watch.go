@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -15,6 +16,20 @@ import (
 // NodeDied is the event of a node that died and that no fault asked for:
 // Parts names it first. Backends that see it report it, else the watch does.
 const NodeDied = "node-died"
+
+// WayLost is the event of a backend whose own way to the system under test broke,
+// and every connection with it: what clients saw is not the system's doing.
+const WayLost = "tunnel-lost"
+
+// wayLost is why the trial says nothing of the system, or nil.
+func (t *trial) wayLost() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lost == "" {
+		return nil
+	}
+	return fmt.Errorf("the harness lost its own way to the system under test, so that nothing can be said of it: %s; run it again", t.lost)
+}
 
 // lookEvery is how often the watch looks at nodes and at the record.
 const lookEvery = 200 * time.Millisecond
@@ -83,17 +98,17 @@ func (t *trial) watchNodes(ctx context.Context) error {
 // look finds a record that can't be written, and nodes that died though no
 // fault asked for it.
 func (t *trial) look() error {
-	if err := t.history.Err(); err != nil {
+	if err := errors.Join(t.history.Err(), t.wayLost()); err != nil {
 		return err
 	}
 	if !t.acting.TryLock() {
 		return nil // a fault is being injected or undone
 	}
 	defer t.acting.Unlock()
-	want := t.effect().Nodes
+	want := t.effect()
 	for _, n := range t.d.Nodes() {
 		s, err := t.d.State(n.ID)
-		if err != nil || s != fixtures.Dead || want[n.ID] == fixtures.Dead {
+		if err != nil || s != fixtures.Dead || want.Nodes[n.ID] == fixtures.Dead || want.Unsure[n.ID] {
 			continue
 		}
 		if deaths, why := t.died(n.ID); deaths > t.spec.Stop.UnaskedDeaths {

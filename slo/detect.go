@@ -16,7 +16,7 @@ const quietBefore = 30 * time.Second
 // events, else to the first client that saw a bad operation.
 func (t *trial) measureDetection() {
 	for _, f := range t.faults {
-		if e := t.detection(f); e != nil {
+		if e := t.detection(f, anybody); e != nil {
 			f.detected, f.detectedBy = &e.At, fmt.Sprintf("%s by %s", e.Kind, e.Source)
 		} else if at, ok := t.firstBad(f); ok {
 			f.detected, f.detectedBy = &at, "no event named it: the first bad operation"
@@ -29,22 +29,43 @@ func (t *trial) measureDetection() {
 	}
 }
 
-func (t *trial) detection(f *fault) *history.Event {
-	var known []string // parts that were named already
+// detection is the first event of these detectors that names a part of the fault.
+func (t *trial) detection(f *fault, counts func(by string) bool) *history.Event {
+	known := map[string][]string{} // by who would say so: parts that were named already
 	for i := range t.events {
 		e := &t.events[i]
-		if !platformEvent(e) || e.Kind != history.Suspected && e.Kind != history.Detected || e.At < f.asked-quietBefore {
+		by := detector(e)
+		if by == "" || !counts(by) || e.At < f.asked-quietBefore {
 			continue
 		}
 		if e.At < f.asked {
-			known = append(known, e.Parts...)
+			known[by] = append(known[by], e.Parts...)
 			continue
 		}
-		if slices.ContainsFunc(e.Parts, func(p string) bool { return slices.Contains(f.parts, p) && !slices.Contains(known, p) }) {
+		if slices.ContainsFunc(e.Parts, func(p string) bool { return slices.Contains(f.parts, p) && !slices.Contains(known[by], p) }) {
 			return e
 		}
 	}
 	return nil
+}
+
+func anybody(string) bool        { return true }
+func thePlatform(by string) bool { return by == platform }
+
+const platform = "platform"
+
+// detector says who finds something broken by an event: the platform, a load
+// balancer, or an alert. Empty: nobody.
+func detector(e *history.Event) string {
+	switch {
+	case !platformEvent(e):
+		return ""
+	case e.Kind == history.Suspected || e.Kind == history.Detected:
+		return platform
+	case e.Kind == history.ServerDown || e.Kind == history.AlertFiring:
+		return e.Kind
+	}
+	return ""
 }
 
 // firstBad is when a client first knew of a bad operation of the fault.

@@ -31,9 +31,10 @@
 //     asked; [Phases] says what happens where an event is missing.
 //   - RTO is counted in windows of the hypothesis' length that begin at the
 //     instant asked, to the end of the load phase; its lower bound is one window less.
-//   - Time to detect ends with the first suspected or detected event that names
-//     a part of the fault, if no event named that part in the 30 s before it;
-//     else with the end of the first bad operation: when a client knew.
+//   - Time to detect ends with the first event that names a part of the fault:
+//     the platform suspects or declares it gone, a load balancer takes it out, or
+//     an alert fires; if none of that detector named it in the 30 s before. Else
+//     with the end of the first bad operation: when a client knew.
 //   - RPO follows DESIGN; where a trial has several faults, each lost write
 //     counts for the fault that was asked nearest to its acknowledgement.
 //   - Capacity is what was served in time of what the schedule called for, which

@@ -173,6 +173,10 @@ func TestDetection(t *testing.T) {
 		{"an event about something else", "event 10.3 detected source=n1 parts=z", 0.5, "first bad operation"},
 		{"an event of the harness", "event 10.3 detected source=harness parts=x", 0.5, "first bad operation"},
 		{"the part was named before", "event 9 suspected source=n1 parts=x\nevent 10.3 detected source=n1 parts=x", 0.5, "first bad operation"},
+		{"an alert", "event 10.35 alert-firing source=alertmanager parts=x", 0.35, "alert-firing by alertmanager"},
+		{"a load balancer", "event 10.35 server-down source=balancer-r parts=x", 0.35, "server-down by balancer-r"},
+		{"a load balancer whose nodes come and go says nothing, the platform does", "event 9 server-down source=balancer-r parts=x\nevent 9.5 server-up source=balancer-r parts=x\nevent 10.3 server-down source=balancer-r parts=x\nevent 10.4 suspected source=n1 parts=x", 0.4, "suspected by n1"},
+		{"an alert that ends", "event 10.35 alert-resolved source=alertmanager parts=x", 0.5, "first bad operation"},
 		{"no events", "", 0.5, "first bad operation"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ func (t *trial) phasesOf(f *fault) *Phases {
 	}
 
 	var detected, elected, promoted, written *float64
-	if e := t.detection(f); e != nil && within(e) {
+	if e := t.detection(f, thePlatform); e != nil && within(e) {
 		detected = ptr(since(e))
 	}
 	reported, waiting := false, false // waiting: a partition that is still out had no election

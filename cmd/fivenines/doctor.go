@@ -197,6 +197,11 @@ func containerFindings(ctx context.Context) []finding {
 			Advice: "scenarios that need it are inconclusive here",
 		})
 	}
+	disk := finding{What: "disks that break", OK: true, Found: "works", Advice: "disk-full and disk-readonly need root, loop devices, ext4 and mkfs.ext4; scenarios that have them are inconclusive here"}
+	if err := container.DiskSupport(); err != nil {
+		disk.OK, disk.Found = false, strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	fs = append(fs, disk)
 	if len(e.Left) > 0 {
 		fs = append(fs, finding{
 			What: "containers of killed runs", Found: strings.Join(e.Left, ", "), Advice: "the next run in containers removes them",

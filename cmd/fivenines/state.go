@@ -25,6 +25,8 @@ type upState struct {
 	Ready    bool       `json:"ready"`
 	Nodes    []upNode   `json:"nodes"`
 	Regions  []upRegion `json:"regions"`
+	// Services are what runs beside the nodes: load balancers and monitoring.
+	Services []upService `json:"services,omitempty"`
 }
 
 type upNode struct {
@@ -42,6 +44,15 @@ type upRegion struct {
 	Name    string   `json:"name"`
 	Role    string   `json:"role"`
 	Entries []string `json:"client_entries"` // through the region's links, the nearest first
+	// Balancer is the region's load balancer, through the link.
+	Balancer string `json:"balancer,omitempty"`
+}
+
+type upService struct {
+	ID     string `json:"id"`
+	Kind   string `json:"kind"`
+	Region string `json:"region,omitempty"`
+	State  string `json:"state"`
 }
 
 // stateFile is up's file. Its lock is held for as long as up lives, so that

@@ -40,7 +40,7 @@ func containers() (*container.Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the program that holds the links: %w", err)
 	}
-	return container.New(container.Options{Links: fixtures.Command{Path: self, Args: []string{"links"}}}), nil
+	return container.New(container.Options{Links: fixtures.Command{Path: self, Args: []string{"links"}}, Services: true}), nil
 }
 
 // reapers are the backends that can remove what killed runs left.

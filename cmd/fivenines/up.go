@@ -179,14 +179,14 @@ func (f *upFlags) keep(ctx context.Context, notes io.Writer, state *stateFile, s
 			return nil
 		case <-tick.C:
 		}
-		before := st.Nodes
+		before, services := st.Nodes, st.Services
 		st.update(d, l)
 		for i, n := range st.Nodes {
 			if n.State != before[i].State {
 				fmt.Fprintf(notes, "fivenines: node %s is %s\n", n.ID, n.State)
 			}
 		}
-		if slices.EqualFunc(before, st.Nodes, func(a, b upNode) bool {
+		if slices.Equal(services, st.Services) && slices.EqualFunc(before, st.Nodes, func(a, b upNode) bool {
 			return a.State == b.State && a.PID == b.PID && slices.Equal(a.Leads, b.Leads)
 		}) {
 			continue
@@ -222,7 +222,22 @@ func (st *upState) update(d fixtures.Deployment, l *leaders) {
 				u.Entries = append(u.Entries, d.ClientAddr(r.Name, n.ID))
 			}
 		}
+		if s, ok := d.(fixtures.Serviced); ok {
+			u.Balancer = s.EntryAddr(r.Name, r.Name)
+		}
 		st.Regions = append(st.Regions, u)
+	}
+	st.Services = nil
+	if s, ok := d.(fixtures.Serviced); ok {
+		for _, x := range s.Services() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			state, err := s.ServiceState(ctx, x.ID)
+			cancel()
+			if err != nil {
+				state = "unknown"
+			}
+			st.Services = append(st.Services, upService{x.ID, x.Kind, x.Region, string(state)})
+		}
 	}
 }
 
@@ -235,6 +250,18 @@ func (st *upState) print(w io.Writer) error {
 	fmt.Fprintln(tw, "\nREGION\tROLE\tCLIENT ENTRY")
 	for _, r := range st.Regions {
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Name, r.Role, strings.Join(r.Entries, " "))
+	}
+	if len(st.Services) > 0 {
+		fmt.Fprintln(tw, "\nSERVICE\tSTATE\tCLIENT ENTRY")
+	}
+	for _, s := range st.Services {
+		entry := "-"
+		for _, r := range st.Regions {
+			if s.Kind == fixtures.Balancer && r.Name == s.Region {
+				entry = r.Balancer
+			}
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.ID, s.State, entry)
 	}
 	return tw.Flush()
 }

@@ -154,6 +154,13 @@ const (
 	Elected   = "elected"   // Fields: "shard", "term"; Node: the new leader
 	Promoted  = "promoted"  // Parts: the region that is primary now
 	Recovered = "recovered" // Parts: the node or region that is back
+
+	// Services beside the nodes.
+	ServiceAbsent = "service-absent" // Subject: which; Detail: why
+	ServerDown    = "server-down"    // a load balancer sends no more clients to a node; Parts: node, region
+	ServerUp      = "server-up"
+	AlertFiring   = "alert-firing" // Subject: the alert; Parts: what it is about; Detail: what it says, and to whom
+	AlertResolved = "alert-resolved"
 )
 
 // Event is something that happened, as events.jsonl keeps it.

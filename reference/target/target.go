@@ -165,6 +165,9 @@ func get(ctx context.Context, c *http.Client, url string) ([]byte, error) {
 	return b, nil
 }
 
+// MetricsPath implements fixtures.Metered.
+func (r *Reference) MetricsPath() string { return "/metrics" }
+
 // Probe implements fixtures.Target: PING on the front door, a canary frame
 // between nodes, a health check on the admin port.
 func (r *Reference) Probe(ctx context.Context, c net.Conn, port fixtures.Port) error {

@@ -96,16 +96,16 @@ func (n *memory) do(r *Request) {
 	case Write:
 		r.Result = n.apply(r.Shard, r.Op)
 	case Get:
-		r.Value, r.Found = t.Get(nil, r.Op.Key)
+		r.Value, r.Found, _ = t.Get(nil, r.Op.Key)
 	case Exists:
-		r.Found = t.View(r.Op.Key, func([]byte, uint64) {})
+		_, r.Found = t.Deadline(r.Op.Key)
 	case PTTL:
 		r.Num = -2
-		t.View(r.Op.Key, func(_ []byte, deadline uint64) {
+		if deadline, found := t.Deadline(r.Op.Key); found {
 			if r.Num = -1; deadline != 0 {
 				r.Num = max(1, int64(deadline)-n.clock())
 			}
-		})
+		}
 	case Count:
 		r.Num = int64(t.Len())
 	}
@@ -185,7 +185,7 @@ func (n *memory) ReadHere(shard int, dst, key []byte, eventual bool) ([]byte, bo
 	if !n.here.Load() && !eventual {
 		return dst, false, false
 	}
-	v, found := n.tables[shard].Get(dst, key)
+	v, found, _ := n.tables[shard].Get(dst, key)
 	return v, found, true
 }
 

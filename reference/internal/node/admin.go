@@ -252,6 +252,7 @@ func newMetrics(n *Node) *metrics {
 		}
 		return float64(c)
 	})
+	m.sessions(n)
 	gauge("epoch", "Epoch of the roles as this node knows it.", func() float64 { return float64(n.meta.State().Epoch) })
 	return m
 }

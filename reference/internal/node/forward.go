@@ -19,7 +19,10 @@ func (n *Node) ReadHere(shard int, dst, key []byte, eventual bool) (value []byte
 	if !eventual && sh.lease.Load() == 0 {
 		return dst, false, false
 	}
-	value, found = sh.table.Get(dst, key)
+	value, found, err := sh.table.Get(dst, key)
+	if err != nil {
+		return dst, false, false // the loop ends the node for it
+	}
 	if eventual {
 		return value, found, n.joined.Load() && !sh.bad.Load()
 	}
@@ -90,19 +93,23 @@ func (n *Node) route(now time.Duration, r *gateway.Request) {
 func (n *Node) read(now time.Duration, sh *shard, r *gateway.Request) {
 	switch r.Kind {
 	case gateway.Get:
-		r.Value, r.Found = sh.table.Get(nil, r.Op.Key)
+		var err error
+		if r.Value, r.Found, err = sh.table.Get(nil, r.Op.Key); err != nil {
+			r.Fail(gateway.NotApplied, "this replica cannot read its disk")
+			return
+		}
 	case gateway.Exists:
-		r.Found = sh.table.View(r.Op.Key, func([]byte, uint64) {})
+		_, r.Found = sh.table.Deadline(r.Op.Key)
 	case gateway.PTTL:
 		r.Num = -2
-		sh.table.View(r.Op.Key, func(_ []byte, deadline uint64) {
-			r.Found = true
-			if deadline == 0 {
-				r.Num = -1
-				return
-			}
+		deadline, found := sh.table.Deadline(r.Op.Key)
+		switch r.Found = found; {
+		case !found:
+		case deadline == 0:
+			r.Num = -1
+		default:
 			r.Num = max(1, int64(deadline)-int64(sh.clock(now)))
-		})
+		}
 	case gateway.Count:
 		r.Num = int64(sh.table.Len())
 	}

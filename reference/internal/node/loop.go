@@ -260,6 +260,7 @@ func (n *Node) tick(now time.Duration) {
 		}
 	}
 	n.manager.tick(now)
+	n.checkTables()
 }
 
 // timeouts tells those who waited too long that the outcome is unknown. The

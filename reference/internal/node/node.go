@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fivenines/fivenines/reference/internal/cluster"
+	"github.com/fivenines/fivenines/reference/internal/cold"
 	"github.com/fivenines/fivenines/reference/internal/disk"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/recovery"
@@ -33,7 +35,7 @@ type Config struct {
 	Client   string            `json:"client"` // listen address of the RESP front door
 	Peer     string            `json:"peer"`
 	Admin    string            `json:"admin"`
-	Peers    map[string]string `json:"peers"`   // other node -> address to dial
+	Peers    map[string]string `json:"peers"`   // other node -> address to dial, or name and port
 	Clients  map[string]string `json:"clients"` // node -> its front door, as CLUSTER SLOTS tells it
 	Regions  []cluster.Region  `json:"regions"`
 	Shards   int               `json:"shards"`
@@ -44,6 +46,8 @@ type Config struct {
 	RecordSync   bool   `json:"record_sync"`   // keep the record that DropUnsynced needs
 	DropUnsynced bool   `json:"drop_unsynced"` // begin as after a power loss
 	Mutant       string `json:"mutant,omitempty"`
+
+	SessionMemory int64 `json:"session_memory,omitempty"` // bytes of values held in memory; the rest is on disk. 0: 1 GiB
 
 	// Archive is the blob store (a directory or a URL) that the committed log is
 	// archived in; empty: none. The durations' zero is their default.
@@ -79,6 +83,7 @@ type Node struct {
 	boot uint64
 
 	store  *disk.Store
+	cold   *cold.Store // values of sessions that are not in memory
 	meta   *cluster.Meta
 	timing replica.Timing
 
@@ -86,6 +91,7 @@ type Node struct {
 	generation  uint32
 
 	peers   []*peer // by node index; nil at our own
+	book    *book   // of their addresses
 	inMu    sync.Mutex
 	inbound map[int]*inbound
 
@@ -230,6 +236,10 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return damagedDisk(cfg, fmt.Errorf("node %s: %w", cfg.ID, err))
 	}
 	defer n.store.Close()
+	if n.cold, err = cold.Open(filepath.Join(cfg.Dir, "cold"), n.log); err != nil {
+		return fmt.Errorf("node %s: %w", cfg.ID, err)
+	}
+	defer n.cold.Close()
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -249,6 +259,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 			}
 		}()
 	}
+	n.book = newBook(filepath.Join(cfg.Dir, "peers.json"))
 	n.peers = make([]*peer, len(m.Nodes))
 	for _, o := range m.Nodes {
 		if o.Index == self.Index {
@@ -371,7 +382,7 @@ func (n *Node) addGroups(joining bool) error {
 		}
 		sh := n.shards[s]
 		if sh == nil {
-			sh = &shard{index: s, table: session.NewTable()}
+			sh = &shard{index: s, table: n.newTable(s)}
 			n.shards[s] = sh
 		}
 		if err := n.addGroup(uint32(s+1), sh, places, nil, &tableMachine{t: sh.table, self: n.boot, shard: s}, joining, now); err != nil {

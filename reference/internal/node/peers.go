@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -106,33 +107,13 @@ func (p *peer) run(ctx context.Context) {
 }
 
 func (p *peer) session(ctx context.Context) error {
-	d := net.Dialer{Timeout: dialTimeout}
-	c, err := d.DialContext(ctx, "tcp", p.addr)
+	c, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
-	h, err := json.Marshal(p.n.hello())
-	if err != nil {
-		return err
-	}
-	c.SetDeadline(time.Now().Add(dialTimeout))
-	if _, err := c.Write(AppendFrame(nil, frameHello, h)); err != nil {
-		return err
-	}
-	no, err := readWelcome(c)
-	if err != nil {
-		return fmt.Errorf("no welcome: %w", err)
-	}
-	if no.Why != "" {
-		if mine := p.n.incarnation.Load(); mine != 0 && no.Incarnation > mine {
-			p.n.fence(no.Incarnation)
-		}
-		return fmt.Errorf("refused: %s", no.Why)
-	}
-	c.SetDeadline(time.Time{})
 	p.mu.Lock()
 	p.up = true
 	p.buf = p.buf[:0]
@@ -175,6 +156,63 @@ func (p *peer) session(ctx context.Context) error {
 		}
 		p.spare = out
 	}
+}
+
+// connect tries the peer's addresses in turn until one welcomes us.
+func (p *peer) connect(ctx context.Context) (net.Conn, error) {
+	all, err := p.n.book.addresses(ctx, p.addr)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, at := range all {
+		c, err := p.greet(ctx, at)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("at %s: %w", at, err))
+			continue
+		}
+		if err := p.n.book.reached(p.addr, at); err != nil {
+			p.n.debugf("peer %s: its address is not kept: %v", p.id, err)
+		}
+		return c, nil
+	}
+	return nil, errors.Join(errs...)
+}
+
+// greet dials an address and says who we are.
+func (p *peer) greet(ctx context.Context, at string) (_ net.Conn, err error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	c, err := d.DialContext(ctx, "tcp", at)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	h, err := json.Marshal(p.n.hello())
+	if err != nil {
+		return nil, err
+	}
+	c.SetDeadline(time.Now().Add(dialTimeout))
+	if _, err := c.Write(AppendFrame(nil, frameHello, h)); err != nil {
+		return nil, err
+	}
+	no, err := readWelcome(c)
+	if err != nil {
+		return nil, fmt.Errorf("no welcome: %w", err)
+	}
+	if no.Why != "" {
+		if mine := p.n.incarnation.Load(); mine != 0 && no.Incarnation > mine {
+			p.n.fence(no.Incarnation)
+		}
+		return nil, fmt.Errorf("refused: %s", no.Why)
+	}
+	c.SetDeadline(time.Time{})
+	return c, nil
 }
 
 // refusal is what a welcome holds that is none; an empty one is a welcome.

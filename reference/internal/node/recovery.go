@@ -240,10 +240,19 @@ func (n *Node) probe(ctx context.Context, regions []string) (alive []string) {
 			continue
 		}
 		wg.Go(func() {
-			if canary(ctx, p.addr) == nil {
-				mu.Lock()
-				alive = append(alive, p.id)
-				mu.Unlock()
+			at := []string{p.addr}
+			if n.book != nil { // by every address that it may have
+				if found, err := n.book.addresses(ctx, p.addr); err == nil {
+					at = found
+				}
+			}
+			for _, a := range at {
+				if canary(ctx, a) == nil {
+					mu.Lock()
+					alive = append(alive, p.id)
+					mu.Unlock()
+					return
+				}
 			}
 		})
 	}

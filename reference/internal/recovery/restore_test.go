@@ -86,9 +86,10 @@ func TestRestoreBuildsEveryNodesData(t *testing.T) {
 			tab := session.NewTable()
 			require.NoError(t, tab.Restore(st.Snapshot.Data))
 			require.Equal(t, 26, tab.Len())
-			_, found := tab.Get(nil, fmt.Appendf(nil, "session:%d-25", g-1))
+			_, found, err := tab.Get(nil, fmt.Appendf(nil, "session:%d-25", g-1))
+			require.NoError(t, err)
 			require.True(t, found)
-			_, found = tab.Get(nil, fmt.Appendf(nil, "session:%d-26", g-1))
+			_, found, _ = tab.Get(nil, fmt.Appendf(nil, "session:%d-26", g-1))
 			require.False(t, found, "it was written later")
 		}
 		require.NoError(t, s.Close())

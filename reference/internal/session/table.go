@@ -2,9 +2,11 @@ package session
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Result is what applying one operation did, as the client is told.
@@ -17,10 +19,17 @@ type Result struct {
 }
 
 type item struct {
+	key      string
 	value    []byte
 	deadline uint64 // shard clock in milliseconds; 0: never
 	version  uint64 // rises with every change of the table; 0 is never used
 	filed    bool   // stands in the wheel
+
+	prev, next *item       // on the shelf; nil while the value is on disk only
+	used       atomic.Bool // since the shelf's hand came by
+	spilled    bool        // something stands on disk under the key
+	serial     uint64      // under which the value is on disk; 0: it is not
+	size       int         // of the value that is on disk only
 }
 
 // Table is the state of one shard. Apply and Restore are called by one
@@ -33,6 +42,7 @@ type Table struct {
 	gateways map[uint64]gateway
 	wheel    map[uint64][]string // second on the shard clock -> keys that may be due
 	bytes    int
+	shelf    shelf
 }
 
 type gateway struct{ seq, at uint64 } // last sequence applied; version when it was
@@ -43,31 +53,48 @@ const maxGateways = 256
 
 // NewTable returns an empty table.
 func NewTable() *Table {
-	return &Table{items: map[string]*item{}, gateways: map[uint64]gateway{}, wheel: map[uint64][]string{}}
+	t := &Table{items: map[string]*item{}, gateways: map[uint64]gateway{}, wheel: map[uint64][]string{}}
+	t.shelf.init()
+	return t
 }
 
 // Get appends the session's value to dst. It is a read of this replica's
-// state, whatever its age: strong reads also need the lease.
-func (t *Table) Get(dst, key []byte) (value []byte, found bool) {
-	t.mu.RLock()
-	it := t.items[string(key)]
-	if it != nil {
-		dst = append(dst, it.value...)
+// state, whatever its age: strong reads also need the lease. An error is a
+// value that is on disk and can't be read: nothing is known of the session.
+func (t *Table) Get(dst, key []byte) (value []byte, found bool, err error) {
+	for {
+		t.mu.RLock()
+		it := t.items[string(key)]
+		if it == nil || it.next != nil {
+			if it != nil {
+				dst = append(dst, it.value...)
+				if t.shelf.cold != nil {
+					it.used.Store(true)
+				}
+			}
+			t.mu.RUnlock()
+			return dst, it != nil, nil
+		}
+		k, serial, err := it.key, it.serial, t.shelf.failure
+		t.mu.RUnlock()
+		if err != nil {
+			return dst, false, err
+		}
+		if v, ok := t.read(dst, k, serial); ok {
+			return v, true, nil
+		}
 	}
-	t.mu.RUnlock()
-	return dst, it != nil
 }
 
-// View calls fn with the session's value and deadline, which fn must not keep.
-func (t *Table) View(key []byte, fn func(value []byte, deadline uint64)) bool {
+// Deadline is a session's, on the shard clock; 0 is none.
+func (t *Table) Deadline(key []byte) (deadline uint64, found bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	it := t.items[string(key)]
 	if it == nil {
-		return false
+		return 0, false
 	}
-	fn(it.value, it.deadline)
-	return true
+	return it.deadline, true
 }
 
 // Len is the number of sessions.
@@ -112,6 +139,9 @@ func (t *Table) Apply(data []byte, self uint64, results []Result) (batch uint64,
 			results = append(results, r)
 		}
 	}
+	if t.makeRoom(); t.shelf.failure != nil {
+		return 0, false, results, t.shelf.failure
+	}
 	return e.Batch, mine, results, nil
 }
 
@@ -130,7 +160,7 @@ func (t *Table) apply(op *Op, wantOld bool) (r Result) {
 	it := t.items[string(op.Key)]
 	r.Found = it != nil
 	old := func() {
-		if it != nil && wantOld {
+		if it != nil && wantOld && t.warm(it) == nil {
 			r.Old = append([]byte(nil), it.value...)
 		}
 	}
@@ -144,13 +174,12 @@ func (t *Table) apply(op *Op, wantOld bool) (r Result) {
 		}
 		var k string
 		if it == nil {
-			it = &item{}
 			k = string(op.Key)
+			it = &item{key: k}
 			t.items[k] = it
 			t.bytes += len(k)
 		}
-		t.bytes += len(op.Value) - len(it.value)
-		it.value = append(it.value[:0], op.Value...)
+		t.setValue(it, op.Value)
 		if op.Flags&KeepTTL == 0 {
 			t.setDeadline(it, op.Key, op.TTL)
 		}
@@ -196,8 +225,30 @@ func (t *Table) apply(op *Op, wantOld bool) (r Result) {
 }
 
 func (t *Table) remove(key []byte, it *item) {
-	t.bytes -= len(key) + len(it.value)
+	t.setValue(it, nil)
+	t.shelf.drop(it)
+	t.bytes -= len(key)
+	if it.spilled {
+		if err := t.shelf.cold.Delete(it.key); err != nil && t.shelf.failure == nil {
+			t.shelf.failure = err
+		}
+	}
 	delete(t.items, string(key))
+}
+
+// setValue gives a session a value, which is in memory then.
+func (t *Table) setValue(it *item, v []byte) {
+	if it.next == nil {
+		t.bytes -= it.size
+		t.shelf.push(it)
+	} else {
+		t.bytes -= len(it.value)
+		t.shelf.hotBytes -= len(it.value)
+	}
+	t.bytes += len(v)
+	t.shelf.hotBytes += len(v)
+	it.serial = 0
+	it.value = append(it.value[:0], v...)
 }
 
 func (t *Table) setDeadline(it *item, key []byte, ttl uint64) {
@@ -285,7 +336,9 @@ func (t *Table) Digest() uint32 {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Snapshot encodes the whole replicated state, in key order.
+// Snapshot encodes the whole replicated state, in key order. It panics if a
+// value can't be read back from disk: a snapshot without it would lose the
+// session wherever it is restored, while a process that ends loses nothing.
 func (t *Table) Snapshot() []byte {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -310,14 +363,16 @@ func (t *Table) Snapshot() []byte {
 		b = binary.AppendUvarint(b, t.gateways[id].at)
 	}
 	b = binary.AppendUvarint(b, uint64(len(keys)))
-	for _, k := range keys {
-		it := t.items[k]
-		b = binary.AppendUvarint(b, uint64(len(k)))
-		b = append(b, k...)
+	err := t.each(keys, func(it *item, value []byte) {
+		b = binary.AppendUvarint(b, uint64(len(it.key)))
+		b = append(b, it.key...)
 		b = binary.AppendUvarint(b, it.deadline)
 		b = binary.AppendUvarint(b, it.version)
-		b = binary.AppendUvarint(b, uint64(len(it.value)))
-		b = append(b, it.value...)
+		b = binary.AppendUvarint(b, uint64(len(value)))
+		b = append(b, value...)
+	})
+	if err != nil {
+		panic(fmt.Sprintf("session: snapshot: %v", err))
 	}
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
@@ -340,10 +395,10 @@ func (t *Table) Restore(b []byte) error {
 		}
 		for i := d.uvarint(); i > 0 && !d.bad; i-- {
 			k := string(d.bytes(MaxKey))
-			it := &item{deadline: d.uvarint(), version: d.uvarint()}
-			it.value = append([]byte(nil), d.bytes(MaxValue)...)
+			it := &item{key: k, deadline: d.uvarint(), version: d.uvarint()}
 			n.items[k] = it
-			n.bytes += len(k) + len(it.value)
+			n.bytes += len(k)
+			n.setValue(it, d.bytes(MaxValue))
 			if it.deadline != 0 {
 				n.file(it, k)
 			}
@@ -354,6 +409,11 @@ func (t *Table) Restore(b []byte) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err := t.shelf.replace(&n.shelf); err != nil {
+		t.shelf.failure = err
+		return err
+	}
 	t.items, t.clock, t.version, t.gateways, t.wheel, t.bytes = n.items, n.clock, n.version, n.gateways, n.wheel, n.bytes
-	return nil
+	t.makeRoom()
+	return t.shelf.failure
 }

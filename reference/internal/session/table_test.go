@@ -83,7 +83,9 @@ func TestClockNeverGoesBack(t *testing.T) {
 	apply(t, tb, 5000, Op{Kind: Del, Key: []byte("x")})
 	apply(t, tb, 4000, Op{Kind: Set, Key: []byte("k"), Value: nil, TTL: 100})
 	require.EqualValues(t, 5000, tb.Clock())
-	tb.View([]byte("k"), func(_ []byte, deadline uint64) { require.EqualValues(t, 5100, deadline) })
+	deadline, found := tb.Deadline([]byte("k"))
+	require.True(t, found)
+	require.EqualValues(t, 5100, deadline)
 }
 
 // Rule 6: a write is applied once, whatever the network does.
@@ -95,7 +97,7 @@ func TestWritesAreDeduplicated(t *testing.T) {
 	late.Seq, late.Value = 4, []byte("4")
 	require.True(t, apply(t, tb, 1, w)[0].Duplicate)
 	require.True(t, apply(t, tb, 1, late)[0].Duplicate, "overtaken")
-	v, _ := tb.Get(nil, []byte("k"))
+	v, _, _ := tb.Get(nil, []byte("k"))
 	require.Equal(t, "5", string(v))
 	other := late
 	other.Gateway = 8
