@@ -45,17 +45,19 @@ func TestParse(t *testing.T) {
 func TestFaultsPrintAndParseBack(t *testing.T) {
 	topo := fixtures.ThreeRegion()
 	values := map[string][]string{
-		"region": {"primary", "secondary", "tertiary", "us-east-1", "eu-west-1", "ap-southeast-1"},
-		"node":   {"primary:1", "tertiary:2", "eu-west-1:3", "us-east-1-2"},
-		"where":  {"primary:1", "tertiary", "eu-west-1"},
-		"share":  {"0.01", "1", "0.5"},
-		"rate":   {"5000", "1000000"},
-		"cores":  {"0.1", "2"},
-		"bytes":  {"8388608", "1073741824"},
-		"grace":  {"0s", "2s"},
-		"delay":  {"100ms", "2s"},
-		"jitter": {"0s", "50ms"},
-		"size":   {"67108864", "1073741824"},
+		"region":   {"primary", "secondary", "tertiary", "us-east-1", "eu-west-1", "ap-southeast-1"},
+		"node":     {"primary:1", "tertiary:2", "eu-west-1:3", "us-east-1-2"},
+		"where":    {"primary:1", "tertiary", "eu-west-1"},
+		"share":    {"0.01", "1", "0.5"},
+		"rate":     {"5000", "1000000"},
+		"cores":    {"0.1", "2"},
+		"bytes":    {"8388608", "1073741824"},
+		"grace":    {"0s", "2s"},
+		"delay":    {"100ms", "2s"},
+		"jitter":   {"0s", "50ms"},
+		"size":     {"67108864", "1073741824"},
+		"survivor": {"tertiary", "eu-west-1"},
+		"operator": {"2s", "5s", "1m0s"},
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
 	made := map[string]bool{}

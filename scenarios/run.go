@@ -120,6 +120,7 @@ func (r *run) trial(ctx context.Context, n int) (err error) {
 // bringUp starts the system under test and the generator that will load it.
 func (t *trial) bringUp(ctx context.Context) (err error) {
 	t.phase("bringing %d nodes up on the %s backend", len(t.topo.Nodes()), t.opt.Backend.Name())
+	t.useArchive()
 	up := fixtures.UpOptions{
 		Dir:        t.workDir,
 		Seed:       t.seed,

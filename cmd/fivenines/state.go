@@ -21,6 +21,7 @@ type upState struct {
 	Mutant   string     `json:"mutant,omitempty"`
 	Topology string     `json:"topology"`
 	Dir      string     `json:"dir"`
+	Archive  string     `json:"archive,omitempty"` // where the committed log goes
 	Ready    bool       `json:"ready"`
 	Nodes    []upNode   `json:"nodes"`
 	Regions  []upRegion `json:"regions"`

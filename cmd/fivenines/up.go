@@ -29,6 +29,7 @@ func init() { commands = append(commands, upCommand) }
 
 type upFlags struct {
 	name, backend, target, topology, dir, mutant string
+	archive                                      string
 	seed                                         int64
 	broken, detach                               bool
 }
@@ -53,6 +54,7 @@ func upCommand() *cobra.Command {
 	fl.Int64Var(&f.seed, "seed", 1, "what all random choices come from")
 	fl.BoolVar(&f.detach, "detach", false, "return once all nodes are ready; fivenines down ends them")
 	fl.StringVar(&f.mutant, "mutant", "", "start the target broken on purpose")
+	fl.StringVar(&f.archive, "archive", "", "archive the committed log in this directory or blob store; \"dir\": below --dir")
 	fl.BoolVar(&f.broken, "i-know-this-is-broken", false, "needed with --mutant: nothing judges what runs here")
 	return cmd
 }
@@ -122,8 +124,13 @@ func (f *upFlags) hold(ctx context.Context, out, notes io.Writer, topo *fixtures
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
+	where, err := f.archiveIn(dir, target)
+	if err != nil {
+		return err
+	}
 	st := &upState{
-		PID: os.Getpid(), Since: time.Now().UTC(), Backend: f.backend, Target: f.target, Mutant: f.mutant,
+		Archive: where,
+		PID:     os.Getpid(), Since: time.Now().UTC(), Backend: f.backend, Target: f.target, Mutant: f.mutant,
 		Topology: topo.Name, Dir: dir, Nodes: []upNode{}, Regions: []upRegion{},
 	}
 	if err := state.write(st); err != nil {
@@ -353,6 +360,9 @@ func (f *upFlags) detached(cmd *cobra.Command) error {
 	args := []string{"up", "--name", f.name, "--backend", f.backend, "--target", f.target, "--topology", f.topology, "--seed", strconv.FormatInt(f.seed, 10)}
 	if f.dir != "" {
 		args = append(args, "--dir", f.dir)
+	}
+	if f.archive != "" {
+		args = append(args, "--archive", f.archive)
 	}
 	if f.mutant != "" {
 		args = append(args, "--mutant", f.mutant, "--i-know-this-is-broken")

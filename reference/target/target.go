@@ -28,8 +28,9 @@ import (
 type Reference struct {
 	binary string
 
-	mu sync.Mutex
-	m  *cluster.Map
+	mu      sync.Mutex
+	m       *cluster.Map
+	archive string
 }
 
 // New returns the target. binary is the fivenines program whose `node` command
@@ -107,7 +108,7 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	c := node.Config{Cluster: s.Topology.Name, ID: s.ID, Dir: filepath.Join(s.Dir, "store"), Client: s.Listen[fixtures.PortClient],
 		Peer: s.Listen[fixtures.PortPeer], Admin: s.Listen[fixtures.PortAdmin], Peers: s.Peers, Clients: clients,
 		Regions: regions(s.Topology), Shards: s.Topology.Shards, Replicas: s.Topology.Replicas, Seed: s.Seed,
-		First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant}
+		First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf()}
 	b, err := json.MarshalIndent(c, "", " ")
 	if err != nil {
 		return fixtures.Command{}, err

@@ -44,16 +44,32 @@ func (l *eventLog) has(kind string) bool {
 	return false
 }
 
+func (l *eventLog) count(kind string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.evs {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
 func up(t *testing.T, topo *fixtures.Topology, opt fixtures.UpOptions) (fixtures.Deployment, *eventLog) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
+	return upTarget(t, topo, New(self), opt)
+}
+
+func upTarget(t *testing.T, topo *fixtures.Topology, target fixtures.Target, opt fixtures.UpOptions) (fixtures.Deployment, *eventLog) {
+	t.Helper()
 	log := &eventLog{}
 	opt.Dir, opt.Seed, opt.OnEvent = t.TempDir(), 1, log.add
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	began := time.Now()
-	d, err := process.New(process.Options{}).Up(ctx, topo, New(self), opt)
+	d, err := process.New(process.Options{}).Up(ctx, topo, target, opt)
 	require.NoError(t, err)
 	t.Logf("up in %v", time.Since(began).Round(time.Millisecond))
 	t.Cleanup(func() {

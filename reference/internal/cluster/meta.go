@@ -18,11 +18,12 @@ type Meta struct {
 
 // State is what the meta group agrees on.
 type State struct {
-	Incarnation uint64            `json:"incarnation"` // rises with an unsafe recovery (rule 7)
-	Epoch       uint64            `json:"epoch"`       // rises with every change of roles
-	Primary     string            `json:"primary"`     // the region whose replicas are preferred as leaders
-	Generations map[string]uint32 `json:"generations"` // node -> generation of its Raft identities
-	Nonces      map[string]uint64 `json:"nonces"`      // node -> process that was given its generation
+	Incarnation uint64            `json:"incarnation"`      // rises with an unsafe recovery (rule 7)
+	Epoch       uint64            `json:"epoch"`            // rises with every change of roles
+	Primary     string            `json:"primary"`          // the region whose replicas are preferred as leaders
+	Chosen      string            `json:"chosen,omitempty"` // the region that an operator made primary: it stays until it is lost
+	Generations map[string]uint32 `json:"generations"`      // node -> generation of its Raft identities
+	Nonces      map[string]uint64 `json:"nonces"`           // node -> process that was given its generation
 }
 
 // Command changes the state if its conditions hold.
@@ -32,6 +33,8 @@ type Command struct {
 	Region string `json:"region,omitempty"`
 	Epoch  uint64 `json:"epoch,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Operator: a person chose Region; it is not given back by itself.
+	Operator bool `json:"operator,omitempty"`
 	// Rejoin: Node lost its disk; its next generation is given out. Nonce tells
 	// repeated requests of one process from those of the next.
 	Node  string `json:"node,omitempty"`
@@ -85,6 +88,9 @@ func (m *Meta) Apply(_ uint64, data []byte) (any, error) {
 		if ok = c.Epoch == m.s.Epoch && c.Region != m.s.Primary && m.m.Region(c.Region) != nil; ok {
 			m.s.Primary = c.Region
 			m.s.Epoch++
+			if m.s.Chosen = ""; c.Operator {
+				m.s.Chosen = c.Region
+			}
 		}
 	case "rejoin":
 		// A request that is repeated gets no second generation; a process that

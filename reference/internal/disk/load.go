@@ -22,7 +22,9 @@ func (s *Store) Load(group uint32) (GroupState, error) {
 	var gs GroupState
 	err := s.read(func() error {
 		var err error
-		gs, err = s.load(group)
+		if gs, err = s.load(group); err != nil {
+			err = damaged{err}
+		}
 		return err
 	})
 	if err != nil {

@@ -47,6 +47,20 @@ type Identity struct {
 // ErrClosed is returned by a store after Close.
 var ErrClosed = errors.New("disk: store is closed")
 
+// ErrDamaged marks errors of Open, Load and all later calls that come from data
+// which are not what was written. What the node promised may be among them, so
+// it must not go on under its identity.
+var ErrDamaged = errors.New("damaged data")
+
+// Damaged marks an error as one that comes from damaged data.
+func Damaged(err error) error { return damaged{err} }
+
+// damaged marks an error without changing what it says.
+type damaged struct{ error }
+
+func (d damaged) Unwrap() error        { return d.error }
+func (d damaged) Is(target error) bool { return target == ErrDamaged }
+
 // Store is safe for concurrent use; see the package comment for its contract.
 type Store struct {
 	dir    string
@@ -181,7 +195,10 @@ func (s *Store) open(memTable uint64) error {
 		o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 		db, err := pebble.Open(s.dir, o)
 		if err != nil {
-			return fmt.Errorf("cannot open: %w", err)
+			if err = fmt.Errorf("cannot open: %w", err); pebble.IsCorruptionError(err) {
+				err = damaged{err}
+			}
+			return err
 		}
 		s.db = db
 		if err := s.readStates(); err != nil {
@@ -440,7 +457,7 @@ func (s *Store) listener() *pebble.EventListener {
 			}
 		},
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			s.fail(fmt.Errorf("%s is damaged: %w", filepath.Base(i.Path), i.Details))
+			s.fail(damaged{fmt.Errorf("%s is damaged: %w", filepath.Base(i.Path), i.Details)})
 		},
 	}
 }

@@ -176,6 +176,9 @@ func (n *Node) adminHandler() http.Handler {
 			}
 		}
 	})
+	n.recoveryHandlers(mux)
+	n.failoverHandler(mux)
+	n.flipHandler(mux)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics.reg, promhttp.HandlerOpts{}))

@@ -24,7 +24,7 @@ func (n *Node) ReadHere(shard int, dst, key []byte, eventual bool) (value []byte
 		return dst, false, false // the loop ends the node for it
 	}
 	if eventual {
-		return value, found, n.joined.Load()
+		return value, found, n.joined.Load() && !sh.bad.Load()
 	}
 	return value, found, int64(n.Now()) < sh.lease.Load()
 }
@@ -56,13 +56,21 @@ func (n *Node) route(now time.Duration, r *gateway.Request) {
 	g := n.groups[uint32(r.Shard+1)]
 	if g != nil {
 		if r.Kind == gateway.Write && g.g.Serving() {
+			if g.shard.bad.Load() { // its answer would be made from a wrong state
+				r.Fail(gateway.NotApplied, "this replica is being mended")
+				return
+			}
 			g.batch = append(g.batch, r)
 			return
 		}
-		if r.Kind != gateway.Write && (r.Eventual || int64(now) < g.shard.lease.Load()) {
+		if r.Kind != gateway.Write && (r.Eventual && !g.shard.bad.Load() || int64(now) < g.shard.lease.Load()) {
 			n.read(now, g.shard, r)
 			return
 		}
+	}
+	if n.handingOver(now, g, r) {
+		n.parked = append(n.parked, r)
+		return
 	}
 	if r.Hops > 0 {
 		r.Fail(gateway.NotApplied, "no leader serves this shard here")

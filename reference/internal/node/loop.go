@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -115,6 +116,11 @@ func (n *Node) guarded(now time.Duration) (err error) {
 		if p := recover(); p != nil {
 			n.log.Error("a broken invariant", "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("stops, since it cannot trust its data in %s: %v; wipe them and start the node again, and it rejoins as a new replica", n.cfg.Dir, p)
+			// What Raft says when entries are gone that this replica had acknowledged:
+			// a write-ahead log whose damaged end looks like one that was torn.
+			if strings.Contains(fmt.Sprint(p), "raft log corrupted, truncated, or lost") && n.cfg.Mutant == "" {
+				err = disk.Damaged(err)
+			}
 		}
 	}()
 	n.turn(now)
@@ -132,9 +138,10 @@ func (n *Node) stopLoop() {
 			sh.lease.Store(0)
 		}
 	}
-	for _, r := range rs {
+	for _, r := range append(rs, n.parked...) {
 		r.Fail(gateway.NotApplied, "this node is stopping")
 	}
+	n.parked = nil
 	for _, g := range n.order {
 		for _, b := range g.pending {
 			for _, r := range b.reqs {
@@ -151,6 +158,10 @@ func (n *Node) turn(now time.Duration) {
 	mails, requests, stored, funcs := n.mails, n.requests, n.stored, n.funcs
 	n.mails, n.requests, n.stored, n.funcs = nil, nil, nil, nil
 	n.mu.Unlock()
+	if len(n.parked) > 0 { // they came first
+		requests = append(n.parked, requests...)
+		n.parked = nil
+	}
 	for _, fn := range funcs {
 		fn()
 	}
@@ -168,6 +179,10 @@ func (n *Node) turn(now time.Duration) {
 			n.sendRaft(g, ms)
 			g.dirty = true
 		}
+	}
+	if n.fenced.Load() || n.frozen(now) {
+		n.standStill(now, requests)
+		return
 	}
 	for i := range mails {
 		n.take(now, &mails[i])
@@ -216,6 +231,7 @@ func (n *Node) take(now time.Duration, m *mail) {
 	}
 	for i := range m.control {
 		n.manager.control(now, m.from, &m.control[i])
+		n.scrubControl(m.from, &m.control[i])
 	}
 }
 
@@ -235,6 +251,7 @@ func (n *Node) tick(now time.Duration) {
 		n.timeouts(now, g)
 		if g.shard != nil {
 			n.expire(now, g)
+			n.scrub(now, g)
 			if snap, to, ok := g.g.Compact(compactBytes); ok {
 				n.writer.snapshot(g, snap, to)
 			}
@@ -377,6 +394,9 @@ func (n *Node) publish(now time.Duration, g *group) {
 		sh.since.Store(0)
 	}
 	until := int64(g.g.LeaseUntil())
+	if sh.bad.Load() {
+		until = 0
+	}
 	sh.lease.Store(until)
 }
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/fivenines/fivenines/reference/internal/cluster"
-	"github.com/fivenines/fivenines/reference/internal/disk"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/replica"
 )
@@ -44,12 +43,27 @@ type manager struct {
 	shun  map[int]time.Duration // nodes that said so of themselves, and until when it holds
 }
 
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 // control messages between nodes.
 type control struct {
-	Kind  string         `json:"kind"` // rejoin, state, unfit
+	Kind  string         `json:"kind"` // rejoin, state, unfit; of the scrubber: sum, want-state, state-piece
 	Node  string         `json:"node,omitempty"`
 	Nonce uint64         `json:"nonce,omitempty"`
 	State *cluster.State `json:"state,omitempty"`
+
+	// Of the scrubber.
+	Group  uint32 `json:"group,omitempty"`
+	Sum    digest `json:"sum,omitzero"`
+	Offset int    `json:"offset,omitempty"`
+	Size   int    `json:"size,omitempty"`
+	Data   []byte `json:"data,omitempty"`
 }
 
 func (m *manager) init(n *Node) {
@@ -91,6 +105,7 @@ func (m *manager) tick(now time.Duration) {
 		m.stepBack()
 		m.balance(now)
 		m.replaceLost()
+		m.addMissing()
 		m.decide(now)
 	}
 }
@@ -172,6 +187,9 @@ func (m *manager) decide(now time.Duration) {
 	}
 	st := n.meta.State()
 	since, out := m.regionOut[st.Primary]
+	if st.Chosen == st.Primary && !out {
+		return // an operator's choice stays until it is lost
+	}
 	for _, r := range n.m.Regions {
 		if r.Name == st.Primary {
 			if out {
@@ -356,16 +374,11 @@ func (m *manager) control(now time.Duration, from int, c *control) {
 		}
 		n.peers[from].send(func(out []byte) []byte { return AppendFrame(out, frameControl, b) })
 	case "state":
-		if !m.rejoining || c.State == nil || c.Nonce != n.boot || c.State.Nonces[n.cfg.ID] != n.boot {
+		if !m.rejoining || c.State == nil || c.Nonce != n.boot || c.State.Nonces[n.cfg.ID] != n.boot || c.State.Incarnation < n.incarnation.Load() {
 			return
 		}
 		gen := c.State.Generations[n.cfg.ID]
-		n.generation, n.incarnation = gen, c.State.Incarnation
-		if err := n.store.SetIdentity(disk.Identity{Node: n.cfg.ID, Cluster: n.cfg.Cluster, Generation: gen, Incarnation: n.incarnation}); err != nil {
-			n.fatal = err
-			return
-		}
-		if err := n.addGroups(true); err != nil {
+		if err := n.join(gen, c.State.Incarnation); err != nil {
 			n.fatal = err
 			return
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/fivenines/fivenines/reference/internal/cold"
 	"github.com/fivenines/fivenines/reference/internal/disk"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
+	"github.com/fivenines/fivenines/reference/internal/recovery"
 	"github.com/fivenines/fivenines/reference/internal/replica"
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
@@ -47,6 +48,14 @@ type Config struct {
 	Mutant       string `json:"mutant,omitempty"`
 
 	SessionMemory int64 `json:"session_memory,omitempty"` // bytes of values held in memory; the rest is on disk. 0: 1 GiB
+
+	// Archive is the blob store (a directory or a URL) that the committed log is
+	// archived in; empty: none. The durations' zero is their default.
+	Archive          string   `json:"archive,omitempty"`
+	ArchiveSnapshots Duration `json:"archive_snapshots,omitempty"` // between base snapshots of a shard, 1h
+	ArchiveKeep      Duration `json:"archive_keep,omitempty"`      // how far back a restore can go, 24h
+
+	began *incarnationEnded // why the life before this one ended
 }
 
 // Mutants are the ways in which a node can be started broken on purpose.
@@ -78,7 +87,7 @@ type Node struct {
 	meta   *cluster.Meta
 	timing replica.Timing
 
-	incarnation uint64
+	incarnation atomic.Uint64 // 0: not known yet
 	generation  uint32
 
 	peers   []*peer // by node index; nil at our own
@@ -104,6 +113,9 @@ type Node struct {
 	lastTick time.Duration
 	manager  manager
 	fatal    error
+	frozenAt time.Duration      // 0: not frozen; see recovery.go
+	prepared bool               // frozen, with an order on disk
+	parked   []*gateway.Request // wait for a handover; see handover.go
 
 	shards  []*shard // by shard; nil where not placed here. Fixed after start.
 	leaders []atomic.Int64
@@ -117,8 +129,11 @@ type Node struct {
 	server  *gateway.Server
 	events  *events
 	metrics *metrics
+	archive *archiver // nil: off
 	started atomic.Bool
 	joined  atomic.Bool
+	fenced  atomic.Bool
+	end     context.CancelCauseFunc // ends run
 }
 
 // group is one replica and those who wait for it.
@@ -130,6 +145,9 @@ type group struct {
 	batch   []*gateway.Request // to be proposed at the end of this turn
 	pending []pendingBatch     // proposed, in order
 	nextID  uint64
+	machine *tableMachine // nil: meta
+	scrub   scrub
+	handed  time.Duration // when it was last handed over by this node; see handover.go
 }
 
 type pendingBatch struct {
@@ -145,6 +163,7 @@ type shard struct {
 	lease atomic.Int64 // node clock until which strong reads may be served; 0: not
 	// The shard clock of the leader: base + (now - since), milliseconds.
 	base, since atomic.Int64
+	bad         atomic.Bool // its state is wrong (scrub.go): nothing is read from it
 }
 
 // Now is CLOCK_BOOTTIME: it also counts while the machine is suspended (rule 2).
@@ -168,14 +187,13 @@ func (n *Node) Shards() int { return n.cfg.Shards }
 func (n *Node) ShardOf(key []byte) int { return n.m.ShardOf(key) }
 
 func (n *Node) hello() hello {
-	return hello{Cluster: n.cfg.Cluster, Incarnation: n.incarnation, Node: n.cfg.ID, Boot: n.boot}
+	return hello{Cluster: n.cfg.Cluster, Incarnation: n.incarnation.Load(), Node: n.cfg.ID, Boot: n.boot}
 }
 
 func (n *Node) debugf(format string, a ...any) { n.log.Debug(fmt.Sprintf(format, a...)) }
 
-// Run starts the node and returns when ctx ends, or with the reason for which
-// it can't go on. It refuses to serve what it can't trust.
-func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+// run is a node's life in one incarnation.
+func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	m, err := cluster.NewMap(cfg.Regions, cfg.Shards, cfg.Replicas)
 	if err != nil {
 		return err
@@ -209,10 +227,13 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return fmt.Errorf("node %s: %w", cfg.ID, err)
 	}
-	n.store, err = disk.Open(disk.Options{Dir: filepath.Join(cfg.Dir, "data"), RecordSync: cfg.RecordSync, DropUnsynced: cfg.DropUnsynced,
+	if err := recovery.Finish(cfg.Dir); err != nil {
+		return fmt.Errorf("node %s: %w", cfg.ID, err)
+	}
+	n.store, err = disk.Open(disk.Options{Dir: recovery.Data(cfg.Dir), RecordSync: cfg.RecordSync, DropUnsynced: cfg.DropUnsynced,
 		Seed: cfg.Seed + int64(self.Index), NoSync: cfg.Mutant == "no-fsync", Logf: n.debugf})
 	if err != nil {
-		return fmt.Errorf("node %s: %w", cfg.ID, err)
+		return damagedDisk(cfg, fmt.Errorf("node %s: %w", cfg.ID, err))
 	}
 	defer n.store.Close()
 	if n.cold, err = cold.Open(filepath.Join(cfg.Dir, "cold"), n.log); err != nil {
@@ -223,6 +244,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	asked := ctx // to end: what is led here is handed over first
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
+	n.end = cancel
+	if e := cfg.began; e != nil {
+		n.events.emit(e.kind, []string{cfg.ID}, e.why, nil)
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
@@ -257,7 +282,12 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return nil
 	})
 	if err := n.openGroups(); err != nil {
-		return fmt.Errorf("node %s: refuses to serve: %w", cfg.ID, err)
+		return damagedDisk(cfg, fmt.Errorf("node %s: refuses to serve: %w", cfg.ID, err))
+	}
+	if cfg.Archive != "" {
+		if n.archive, err = newArchiver(ctx, n); err != nil {
+			return fmt.Errorf("node %s: %w", cfg.ID, err)
+		}
 	}
 	n.writer = newWriter(n)
 	spawn("disk", n.writer.run)
@@ -269,6 +299,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	n.ticked.Store(int64(n.Now())) // the first client must not take the start for a sleep
 	spawn("loop", n.loop)
+	if n.archive != nil {
+		spawn("archive", n.archive.run)
+	}
 	spawn("clients", func(ctx context.Context) error { return n.server.Serve(ctx, listeners["client"]) })
 	spawn("room", n.watchRoom)
 	n.started.Store(true)
@@ -283,7 +316,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if errors.Is(cause, context.Canceled) {
 		return nil
 	}
-	return cause
+	return damagedDisk(cfg, cause)
 }
 
 func nonce() uint64 {
@@ -313,9 +346,10 @@ func (n *Node) openGroups() error {
 				}
 			}
 		}
-		n.generation, n.incarnation = id.Generation, id.Incarnation
+		n.generation = id.Generation
+		n.incarnation.Store(id.Incarnation)
 	case n.cfg.First, n.cfg.Mutant == "lost-disk":
-		n.incarnation = 1
+		n.incarnation.Store(1)
 		if err := n.store.SetIdentity(disk.Identity{Node: n.cfg.ID, Cluster: n.cfg.Cluster, Incarnation: 1}); err != nil {
 			return err
 		}
@@ -323,6 +357,11 @@ func (n *Node) openGroups() error {
 		// The disk was lost: what this node promised under its old identity is
 		// forgotten, so it must not use it again. It asks for a new one.
 		n.manager.rejoining = true
+		floor, err := recovery.Floor(n.cfg.Dir)
+		if err != nil {
+			return err
+		}
+		n.incarnation.Store(floor)
 		n.log.Warn("the disk is empty but this is no first start: rejoining under a new Raft identity")
 		return nil
 	}
@@ -331,6 +370,9 @@ func (n *Node) openGroups() error {
 
 // addGroups creates the replicas that are placed here.
 func (n *Node) addGroups(joining bool) error {
+	// Only the first incarnation begins from a made-up configuration: a replica
+	// of a later one is there from the start, or joins.
+	joining = joining || n.incarnation.Load() > 1
 	now := n.Now()
 	voters, learners := n.m.MetaVoters()
 	if err := n.addGroup(metaGroup, nil, voters, learners, n.meta, joining, now); err != nil {
@@ -350,7 +392,7 @@ func (n *Node) addGroups(joining bool) error {
 			sh = &shard{index: s, table: n.newTable(s)}
 			n.shards[s] = sh
 		}
-		if err := n.addGroup(uint32(s+1), sh, places, nil, &tableMachine{t: sh.table, self: n.boot}, joining, now); err != nil {
+		if err := n.addGroup(uint32(s+1), sh, places, nil, &tableMachine{t: sh.table, self: n.boot, shard: s}, joining, now); err != nil {
 			return err
 		}
 	}
@@ -381,6 +423,7 @@ func (n *Node) addGroup(id uint32, sh *shard, voters, learners []int, machine re
 		return err
 	}
 	gr := &group{id: id, g: g, shard: sh, dirty: true}
+	gr.machine, _ = machine.(*tableMachine)
 	n.groups[id] = gr
 	n.order = append(n.order, gr)
 	return nil
@@ -398,8 +441,10 @@ func (n *Node) modeFor(sh *shard) replica.Mode {
 
 // tableMachine adapts a table to replica.Machine.
 type tableMachine struct {
-	t    *session.Table
-	self uint64
+	t     *session.Table
+	self  uint64
+	shard int
+	sums  []digest // the last ones; see scrub.go
 }
 
 // applied are the results of an entry that this process proposed.
@@ -408,8 +453,10 @@ type applied struct {
 	results []session.Result
 }
 
-func (m *tableMachine) Apply(_ uint64, data []byte) (any, error) {
+func (m *tableMachine) Apply(index uint64, data []byte) (any, error) {
+	before := m.t.Clock()
 	batch, mine, res, err := m.t.Apply(data, m.self, nil)
+	m.summed(index, before, m.t.Clock())
 	if err != nil || !mine {
 		return nil, err
 	}

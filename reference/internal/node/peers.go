@@ -201,36 +201,52 @@ func (p *peer) greet(ctx context.Context, at string) (_ net.Conn, err error) {
 	if _, err := c.Write(AppendFrame(nil, frameHello, h)); err != nil {
 		return nil, err
 	}
-	why, err := readWelcome(c)
+	no, err := readWelcome(c)
 	if err != nil {
 		return nil, fmt.Errorf("no welcome: %w", err)
 	}
-	if why != "" {
-		return nil, fmt.Errorf("refused: %s", why)
+	if no.Why != "" {
+		if mine := p.n.incarnation.Load(); mine != 0 && no.Incarnation > mine {
+			p.n.fence(no.Incarnation)
+		}
+		return nil, fmt.Errorf("refused: %s", no.Why)
 	}
 	c.SetDeadline(time.Time{})
 	return c, nil
 }
 
-func readWelcome(c net.Conn) (string, error) {
+// refusal is what a welcome holds that is none; an empty one is a welcome.
+type refusal struct {
+	Why string `json:"why"`
+	// Incarnation is that of the cluster if the one of the caller is over (rule 7).
+	Incarnation uint64 `json:"incarnation,omitempty"`
+}
+
+func readWelcome(c net.Conn) (no refusal, err error) {
 	buf := make([]byte, 0, 512)
 	for {
 		typ, p, n, err := NextFrame(buf, maxHello)
 		if err != nil {
-			return "", err
+			return no, err
 		}
 		if n > 0 {
 			if typ != frameWelcome {
-				return "", errFrame
+				return no, errFrame
 			}
-			return string(p), nil
+			if len(p) == 0 {
+				return no, nil
+			}
+			if err := json.Unmarshal(p, &no); err != nil || no.Why == "" {
+				return no, errFrame
+			}
+			return no, nil
 		}
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
 		}
 		k, err := c.Read(buf[len(buf):cap(buf)])
 		if err != nil {
-			return "", err
+			return no, err
 		}
 		buf = buf[:len(buf)+k]
 	}
@@ -361,12 +377,19 @@ func (in *inbound) run() error {
 					return err
 				}
 			case in.from < 0 && typ == frameHello:
-				why := in.hello(p)
-				if _, err := in.c.Write(AppendFrame(nil, frameWelcome, []byte(why))); err != nil {
+				no := in.hello(p)
+				var b []byte
+				if no.Why != "" {
+					var err error
+					if b, err = json.Marshal(no); err != nil {
+						return err
+					}
+				}
+				if _, err := in.c.Write(AppendFrame(nil, frameWelcome, b)); err != nil {
 					return err
 				}
-				if why != "" {
-					return fmt.Errorf("refused: %s", why)
+				if no.Why != "" {
+					return fmt.Errorf("refused: %s", no.Why)
 				}
 				limit = maxFrame
 				m.from = in.from
@@ -446,24 +469,29 @@ func (m *mail) add(in *inbound, now time.Duration, typ byte, p []byte) error {
 	return nil
 }
 
-func (in *inbound) hello(p []byte) (why string) {
+func (in *inbound) hello(p []byte) refusal {
 	var h hello
 	if err := json.Unmarshal(p, &h); err != nil {
-		return "malformed hello"
+		return refusal{Why: "malformed hello"}
 	}
 	me := in.n.hello()
 	if h.Cluster != me.Cluster {
-		return fmt.Sprintf("this is cluster %q, not %q", me.Cluster, h.Cluster)
-	}
-	if h.Incarnation != me.Incarnation && h.Incarnation != 0 && me.Incarnation != 0 {
-		return fmt.Sprintf("this cluster is in incarnation %d, you are from %d: wipe this node's data and start it again to rejoin", me.Incarnation, h.Incarnation)
+		return refusal{Why: fmt.Sprintf("this is cluster %q, not %q", me.Cluster, h.Cluster)}
 	}
 	nd, ok := in.n.m.NodeByID(h.Node)
 	if !ok || nd.Index == in.n.self.Index {
-		return fmt.Sprintf("no other node is called %q", h.Node)
+		return refusal{Why: fmt.Sprintf("no other node is called %q", h.Node)}
+	}
+	switch {
+	case h.Incarnation == me.Incarnation || h.Incarnation == 0 || me.Incarnation == 0:
+	case h.Incarnation < me.Incarnation:
+		return refusal{fmt.Sprintf("this cluster is in incarnation %d, you are from %d, which is over: your data are of no use here", me.Incarnation, h.Incarnation), me.Incarnation}
+	default:
+		in.n.fence(h.Incarnation)
+		return refusal{Why: fmt.Sprintf("this node was left in incarnation %d and has nothing more to say", me.Incarnation)}
 	}
 	in.from = nd.Index
-	return ""
+	return refusal{}
 }
 
 // supersede closes an older connection from the same peer: what may still be

@@ -23,8 +23,9 @@ import (
 func listening(t *testing.T) (*Node, string) {
 	m, err := cluster.NewMap([]cluster.Region{{Name: "a", Nodes: 1}, {Name: "b", Nodes: 1}, {Name: "c", Nodes: 1}}, 4, 3)
 	require.NoError(t, err)
-	n := &Node{cfg: Config{Cluster: "test", ID: "a-1"}, m: m, self: m.Nodes[0], boot: 1, incarnation: 3, inbound: map[int]*inbound{}, wake: make(chan struct{}, 1),
+	n := &Node{cfg: Config{Cluster: "test", ID: "a-1"}, m: m, self: m.Nodes[0], boot: 1, inbound: map[int]*inbound{}, wake: make(chan struct{}, 1),
 		log: slog.New(slog.DiscardHandler)}
+	n.incarnation.Store(3)
 	for _, o := range m.Nodes {
 		n.peers = append(n.peers, &peer{n: n, index: o.Index, id: o.ID})
 	}

@@ -39,7 +39,8 @@ func TestAPeerIsFoundWhateverDNSSays(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	connect := func(b *book) error {
-		n := &Node{cfg: Config{Cluster: "test", ID: "b-1"}, boot: 2, incarnation: 3, book: b, log: slog.New(slog.DiscardHandler)}
+		n := &Node{cfg: Config{Cluster: "test", ID: "b-1"}, boot: 2, book: b, log: slog.New(slog.DiscardHandler)}
+		n.incarnation.Store(3)
 		c, err := (&peer{n: n, id: "a-1", addr: net.JoinHostPort("a-1.test", port)}).connect(ctx)
 		if err == nil {
 			c.Close()

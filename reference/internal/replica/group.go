@@ -143,6 +143,7 @@ type Group struct {
 	snapIndex    uint64
 	logBytes     uint64 // applied since the last snapshot
 	heldBytes    uint64 // of log kept for a follower that is away
+	held         uint64 // what is behind this index is kept for the archive; 0: nothing
 	confPending  bool
 	snapSent     map[uint64]time.Duration
 	transferMark uint64

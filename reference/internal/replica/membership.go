@@ -93,6 +93,10 @@ func (g *Group) Compact(maxBytes uint64) (disk.Snapshot, uint64, bool) {
 	} else {
 		keep = 0
 	}
+	all := keep == g.applied
+	if g.held != 0 && g.state == raft.StateLeader && g.applied-g.held < maxHeld {
+		keep = min(keep, g.held)
+	}
 	snap, err := g.log.CreateSnapshot(g.applied, g.conf, nil)
 	if err != nil {
 		g.cfg.Logf("group %d: snapshot at %d: %v", g.cfg.Group, g.applied, err)
@@ -105,7 +109,7 @@ func (g *Group) Compact(maxBytes uint64) (disk.Snapshot, uint64, bool) {
 		if err := g.log.Compact(keep); err != nil {
 			g.cfg.Logf("group %d: compact to %d: %v", g.cfg.Group, keep, err)
 			keep = 0
-		} else if keep == g.applied {
+		} else if all {
 			g.heldBytes = 0
 		}
 	} else {

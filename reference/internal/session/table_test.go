@@ -242,3 +242,15 @@ func BenchmarkApply(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/8, "ns/write")
 }
+
+func TestDigestTellsTablesApart(t *testing.T) {
+	a, b := NewTable(), NewTable()
+	for _, tab := range []*Table{a, b} {
+		_, _, _, err := tab.Apply(entry(1, 1, 1, Op{Kind: Set, Gateway: 1, Seq: 1, Key: []byte("k"), Value: []byte("value")}), 0, nil)
+		require.NoError(t, err)
+	}
+	require.Equal(t, a.Digest(), b.Digest())
+	require.True(t, b.Flip())
+	require.NotEqual(t, a.Digest(), b.Digest())
+	require.NotEqual(t, NewTable().Digest(), a.Digest())
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRecoveryCommandsRefuseBadUsage(t *testing.T) {
+	empty := t.TempDir()
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"restore --archive x", exitUsage, `"at" not set`},
+		{"restore --at yesterday --archive x", exitUsage, `"yesterday" is no time`},
+		{"restore --at 2999-01-01T00:00:00Z --archive x", exitUsage, "lies in the future"},
+		{"restore --at now --archive " + empty + " --yes", exitUsage, "--yes needs --into"},
+		{"restore --at now --archive " + empty, exitRun, "has 0 clusters"},
+		{"restore --at now --cluster c --archive " + empty, exitRun, `nothing of cluster "c"`},
+		{"restore --at now --cluster c --archive nowhere://x", exitRun, "archive nowhere://x"},
+		{"health --name nobody", exitRun, "is not up"},
+		{"failover --to x --name nobody", exitRun, "is not up"},
+		{"recover --name nobody --level 2", exitRun, "is not up"},
+		{"recover --name nobody", exitUsage, `"level" not set`},
+		{"verify-recovery --name nobody", exitUsage, "say what to check"},
+		{"verify-recovery --name nobody --check-data", exitRun, "is not up"},
+		{"verify-recovery --name nobody --check-data --cluster c --archive " + empty, exitMet, ""},
+	} {
+		code, _, stderr := cli(t, strings.Fields(c.args)...)
+		assert.Equal(t, c.code, code, "%s: %s", c.args, stderr)
+		assert.Contains(t, stderr, c.says, c.args)
+	}
+	left, err := os.ReadDir(empty)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// TestRecoverIsRefusedWhileTheLostAnswer: a state file names two regions; the
+// one said to be lost answers on its admin address.
+func TestRecoverIsRefusedWhileTheLostAnswer(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/recovery" {
+			fmt.Fprint(w, `{"node":"b-1","region":"b","incarnation":1,"shards":0,"regions":[{"name":"a"},{"name":"b"}],"groups":[],"peers":[]}`)
+		}
+	}))
+	defer srv.Close()
+	t.Setenv("TMPDIR", t.TempDir())
+	s, err := claimState("mine")
+	require.NoError(t, err)
+	defer s.release()
+	addr := strings.TrimPrefix(srv.URL, "http://")
+	require.NoError(t, s.write(&upState{PID: os.Getpid(), Since: time.Now(), Target: "reference", Ready: true,
+		Nodes: []upNode{{ID: "a-1", Region: "a", Admin: addr}, {ID: "b-1", Region: "b", Admin: addr}}}))
+	require.FileExists(t, filepath.Join(os.TempDir(), fmt.Sprintf("fivenines-%d", os.Getuid()), "up", "mine.json"))
+	code, _, stderr := cli(t, "recover", "--name", "mine", "--level", "2", "--lost", "a", "--regions-are-gone", "--yes")
+	require.Equal(t, exitRun, code)
+	require.Contains(t, stderr, "refused: a-1 of the region a, said to be lost, answers at its admin address")
+}
