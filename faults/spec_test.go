@@ -52,6 +52,13 @@ func TestFaultsPrintAndParseBack(t *testing.T) {
 		"rate":   {"5000", "1000000"},
 		"cores":  {"0.1", "2"},
 		"bytes":  {"8388608", "1073741824"},
+
+		"from":    {"primary", "us-east-1"},
+		"to":      {"all", "secondary", "ap-southeast-1"},
+		"path":    {"direct", "internet", "satellite"},
+		"latency": {"100ms", "1s"},
+		"jitter":  {"0s", "30ms"},
+		"loss":    {"0", "0.05"},
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
 	made := map[string]bool{}

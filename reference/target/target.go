@@ -108,6 +108,17 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 		Peer: s.Listen[fixtures.PortPeer], Admin: s.Listen[fixtures.PortAdmin], Peers: s.Peers, Clients: clients,
 		Regions: regions(s.Topology), Shards: s.Topology.Shards, Replicas: s.Topology.Replicas, Seed: s.Seed,
 		First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant}
+	for id, ps := range s.Paths {
+		if len(ps) < 2 {
+			continue
+		}
+		if c.Paths == nil {
+			c.Paths = map[string][]node.PeerPath{}
+		}
+		for _, p := range ps {
+			c.Paths[id] = append(c.Paths[id], node.PeerPath{Name: p.Name, Addr: p.Addr, RTTms: ms(p.RTT), JitterMs: ms(p.Jitter)})
+		}
+	}
 	b, err := json.MarshalIndent(c, "", " ")
 	if err != nil {
 		return fixtures.Command{}, err
@@ -125,6 +136,8 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	}
 	return cmd, nil
 }
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // environment keeps the runtimes of many nodes on few cores from getting in
 // each other's way: idle threads of one that look for work cost the others

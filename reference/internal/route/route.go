@@ -210,6 +210,9 @@ func (t *Table) Sent(now time.Duration, i int) uint64 {
 	return p.seq
 }
 
+// Skip passes a probe over that could not be sent and says nothing.
+func (t *Table) Skip(now time.Duration, i int) { t.paths[i].lastSent = now }
+
 // Answered notes the answer to a probe. One to a probe that was given up
 // still tells the round trip.
 func (t *Table) Answered(now time.Duration, i int, seq uint64) {
