@@ -40,13 +40,13 @@ type router struct {
 	inUse atomic.Int32
 	wake  chan struct{}
 
-	mu     sync.Mutex
-	table  *route.Table
-	lines  []*line // by path
-	asked  int     // index in targets
-	began  time.Duration
-	stats  []route.Stats // as of the last decision, for metrics
-	moves  atomic.Uint64
+	mu    sync.Mutex
+	table *route.Table
+	lines []*line // by path
+	asked int     // index in targets
+	began time.Duration
+	stats []route.Stats // as of the last decision, for metrics
+	moves atomic.Uint64
 }
 
 // line is the connection for probes on one path.
