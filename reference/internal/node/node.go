@@ -33,7 +33,9 @@ type Config struct {
 	Client  string            `json:"client"` // listen address of the RESP front door
 	Peer    string            `json:"peer"`
 	Admin   string            `json:"admin"`
-	Peers   map[string]string `json:"peers"` // other node -> address to dial
+	DNS     string            `json:"dns,omitempty"`  // listen address of the DNS server, UDP and TCP; empty: none
+	Zone    string            `json:"zone,omitempty"` // that it is authoritative for; empty: [traffic.DefaultZone]
+	Peers   map[string]string `json:"peers"`          // other node -> address to dial
 	// Paths lists the ways to nodes of other regions in order of preference,
 	// where there is more than one; the first is the one in Peers.
 	Paths    map[string][]PeerPath `json:"paths,omitempty"`
@@ -271,6 +273,14 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	for _, r := range n.routers {
 		spawn("paths to "+r.region, func(ctx context.Context) error { r.run(ctx); return nil })
+	}
+	if cfg.DNS != "" {
+		d, err := n.listenDNS()
+		if err != nil {
+			return fmt.Errorf("node %s: %w", cfg.ID, err)
+		}
+		spawn("dns", d.Run)
+		spawn("dns view", func(ctx context.Context) error { n.keepView(ctx, d); return nil })
 	}
 	n.ticked.Store(int64(n.Now())) // the first client must not take the start for a sleep
 	spawn("loop", n.loop)
