@@ -53,6 +53,8 @@ func TestFaultsPrintAndParseBack(t *testing.T) {
 		"cores":  {"0.1", "2"},
 		"bytes":  {"8388608", "1073741824"},
 
+		"provider": {"primary", "cloud-b"},
+
 		"from":    {"primary", "us-east-1"},
 		"to":      {"all", "secondary", "ap-southeast-1"},
 		"path":    {"direct", "internet", "satellite"},

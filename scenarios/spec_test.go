@@ -34,7 +34,7 @@ func TestCatalogueLoadsAndDeclares(t *testing.T) {
 			assert.Equal(t, "0", e.Spec.Objectives[safety], "%s: %s", e.Name, safety)
 		}
 	}
-	assert.Equal(t, []string{"balancer-crash", "baseline", "node-crash", "node-pause", "one-way-partition", "path-latency", "path-loss", "power-loss", "region-crash", "region-loss", "region-partition"}, names)
+	assert.Equal(t, []string{"balancer-crash", "baseline", "node-crash", "node-pause", "one-way-partition", "path-latency", "path-loss", "power-loss", "provider-loss", "region-crash", "region-loss", "region-partition"}, names)
 
 	loss, err := Named("region-loss")
 	require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestNamedSaysWhatWasMeant(t *testing.T) {
 	_, err := Named("regon-loss")
 	require.EqualError(t, err, `no scenario is called "regon-loss"; did you mean region-loss?`)
 	_, err = Named("everything")
-	require.ErrorContains(t, err, "there are baseline, node-crash")
+	require.ErrorContains(t, err, "there are balancer-crash, baseline, node-crash")
 }
 
 func TestNamedIsACopy(t *testing.T) {
