@@ -42,7 +42,7 @@ func (f *balancerCrash) service(d fixtures.Deployment) (fixtures.Serviced, strin
 			}
 		}
 	}
-	return nil, "", fmt.Errorf("%w: there is no load balancer in %s; --backend container has one, where it finds an image of HAProxy", fixtures.ErrNotHere, f.region)
+	return nil, "", fmt.Errorf("%w: there is no load balancer in %s; the process backend brings its own, --backend container one where it finds an image of HAProxy", fixtures.ErrNotHere, f.region)
 }
 
 func (f *balancerCrash) Available(d fixtures.Deployment) error {

@@ -58,6 +58,13 @@ func TestFaultsPrintAndParseBack(t *testing.T) {
 		"size":     {"67108864", "1073741824"},
 		"survivor": {"tertiary", "eu-west-1"},
 		"operator": {"2s", "5s", "1m0s"},
+		"provider": {"primary", "cloud-b"},
+
+		"from":    {"primary", "us-east-1"},
+		"to":      {"all", "secondary", "ap-southeast-1"},
+		"path":    {"direct", "internet", "satellite"},
+		"latency": {"100ms", "1s"},
+		"loss":    {"0", "0.05"},
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
 	made := map[string]bool{}
@@ -106,7 +113,7 @@ func FuzzParse(f *testing.F) {
 func TestNewSaysWhatIsWrong(t *testing.T) {
 	topo := fixtures.ThreeRegion()
 	for _, tc := range []struct{ text, want string }{
-		{"meteor", `no fault is called "meteor"; there are balancer-crash, bandwidth, connection-resets, `},
+		{"meteor", `no fault is called "meteor"; there are all-regions-loss, balancer-crash, bandwidth, `},
 		{"region-loss(mode=loud)", "mode=loud is not one of silent, crash"},
 		{"region-loss(node=x)", `no parameter "node"; it has region, mode`},
 		{"region-loss(region=mars)", `no region is called "mars" and none has that role; there are us-east-1 (primary), `},

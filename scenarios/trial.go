@@ -398,7 +398,7 @@ func (t *trial) entrance() error {
 	s, ok := t.d.(fixtures.Serviced)
 	for _, r := range t.topo.Regions {
 		if !ok || s.EntryAddr(r.Name, r.Name) == "" {
-			return fmt.Errorf("clients through balancers: %w: the %s backend has no load balancer in %s; --backend container has, where it finds an image of HAProxy (events.jsonl says if not)", fixtures.ErrNotHere, t.opt.Backend.Name(), r.Name)
+			return fmt.Errorf("clients through balancers: %w: the %s backend has no load balancer in %s; the process backend brings its own, --backend container one where it finds an image of HAProxy (events.jsonl says if not)", fixtures.ErrNotHere, t.opt.Backend.Name(), r.Name)
 		}
 	}
 	return nil

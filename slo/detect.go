@@ -60,7 +60,7 @@ func detector(e *history.Event) string {
 	switch {
 	case !platformEvent(e):
 		return ""
-	case e.Kind == history.Suspected || e.Kind == history.Detected:
+	case e.Kind == history.Suspected || e.Kind == history.Detected || e.Kind == history.PathWithdrawn:
 		return platform
 	case e.Kind == history.ServerDown || e.Kind == history.AlertFiring:
 		return e.Kind

@@ -19,7 +19,7 @@ func (t *trial) phasesOf(f *fault) *Phases {
 		return platformEvent(e) && e.At >= f.asked && since(e) <= o.FromAsked
 	}
 
-	var detected, elected, promoted, written *float64
+	var detected, elected, promoted, rerouted, written *float64
 	if e := t.detection(f, thePlatform); e != nil && within(e) {
 		detected = ptr(since(e))
 	}
@@ -35,6 +35,10 @@ func (t *trial) phasesOf(f *fault) *Phases {
 		case history.Promoted:
 			if promoted == nil {
 				promoted = ptr(since(e))
+			}
+		case history.RouteMoved:
+			if slices.ContainsFunc(e.Parts, func(p string) bool { return slices.Contains(f.parts, p) }) {
+				rerouted = ptr(since(e)) // the last one
 			}
 		case history.Elected:
 			n, err := strconv.Atoi(e.Fields["shard"])
@@ -59,6 +63,9 @@ func (t *trial) phasesOf(f *fault) *Phases {
 		}
 	}
 	routed := promoted
+	if routed == nil {
+		routed = rerouted
+	}
 	if routed == nil {
 		routed = written
 	}

@@ -24,6 +24,8 @@ func TestPhasesOfAFault(t *testing.T) {
 	}{
 		{"all reported", out + back + seen + led + made, 0.8, 1.5, 0.8, 0.91},
 		{"no promotion: the first write", out + back + seen + led, 0.8, 1.5, 1.71, 0},
+		{"moved to another path", out + back + "event 10.5 path-withdrawn source=n1 parts=x\nevent 10.9 route-moved source=n1 parts=z,x\nevent 11.4 route-moved source=n2 parts=z,x\n", 0.5, none, 0.9, 2.61},
+		{"moves elsewhere do not count", out + back + "event 10.5 route-moved source=n1 parts=z\n", none, none, 4.01, 0},
 		{"no election", out + back + seen + made, 0.8, none, 2.3, 0.91},
 		{"no detection", out + back + led + made, none, 2.3, 0.8, 0.91},
 		{"nothing reported", out + back, none, none, 4.01, 0},

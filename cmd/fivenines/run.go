@@ -307,7 +307,7 @@ func shout(w interface{ Write([]byte) (int, error) }, mutant string) {
 // again is the command that runs the same once more.
 func (f *runFlags) again(cmd *cobra.Command, what []string, seed int64) string {
 	parts := append([]string{"fivenines"}, what...)
-	for _, flag := range []string{"backend", "target", "topology", "rps", "sessions", "duration", "before", "after", "trials", "max-trials", "objectives", "openslo", "mutant"} {
+	for _, flag := range []string{"backend", "target", "topology", "through", "rps", "sessions", "duration", "before", "after", "trials", "max-trials", "objectives", "openslo", "mutant"} {
 		if fl := cmd.Flags().Lookup(flag); fl.Changed {
 			parts = append(parts, "--"+flag, fl.Value.String())
 		}

@@ -27,6 +27,9 @@ type upState struct {
 	Regions  []upRegion `json:"regions"`
 	// Services are what runs beside the nodes: load balancers and monitoring.
 	Services []upService `json:"services,omitempty"`
+	// DNS is the one address of the zone's DNS servers, UDP and TCP.
+	DNS  string `json:"dns,omitempty"`
+	Zone string `json:"zone,omitempty"`
 }
 
 type upNode struct {

@@ -17,7 +17,7 @@ import (
 // harness meets what implements its interfaces.
 var (
 	backends = map[string]func() (fixtures.Backend, error){
-		"process":   func() (fixtures.Backend, error) { return process.New(process.Options{}), nil },
+		"process":   func() (fixtures.Backend, error) { return processes() },
 		"container": func() (fixtures.Backend, error) { return containers() },
 	}
 	targets = map[string]func() (fixtures.Target, error){
@@ -32,6 +32,16 @@ var (
 		},
 	}
 )
+
+// processes is the process backend. Its load balancers are this very program,
+// started as "fivenines balancer".
+func processes() (*process.Backend, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the program that load balancers are started from: %w", err)
+	}
+	return process.New(process.Options{Balancer: fixtures.Command{Path: self, Args: []string{"balancer"}}}), nil
+}
 
 // containers is the container backend. The links between its regions are this
 // very program, started as "fivenines links".

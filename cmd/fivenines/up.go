@@ -227,6 +227,9 @@ func (st *upState) update(d fixtures.Deployment, l *leaders) {
 		}
 		st.Regions = append(st.Regions, u)
 	}
+	if r, ok := d.(fixtures.Resolver); ok && r.DNSAddr() != "" {
+		st.DNS, st.Zone = r.DNSAddr(), d.Target().(fixtures.Resolved).Zone()
+	}
 	st.Services = nil
 	if s, ok := d.(fixtures.Serviced); ok {
 		for _, x := range s.Services() {
@@ -262,6 +265,9 @@ func (st *upState) print(w io.Writer) error {
 			}
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", s.ID, s.State, entry)
+	}
+	if st.DNS != "" {
+		fmt.Fprintf(tw, "\nDNS\tZONE\n%s\t%s\n", st.DNS, st.Zone)
 	}
 	return tw.Flush()
 }

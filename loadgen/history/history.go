@@ -155,6 +155,10 @@ const (
 	Promoted  = "promoted"  // Parts: the region that is primary now
 	Recovered = "recovered" // Parts: the node or region that is back
 
+	PathWithdrawn = "path-withdrawn" // a path between regions is not used; Parts: "from>to/path"
+	PathAnnounced = "path-announced" // and may be used again
+	RouteMoved    = "route-moved"    // Parts: the path that connections run over now, and the one before
+
 	// Services beside the nodes.
 	ServiceAbsent = "service-absent" // Subject: which; Detail: why
 	ServerDown    = "server-down"    // a load balancer sends no more clients to a node; Parts: node, region

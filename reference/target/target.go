@@ -22,6 +22,7 @@ import (
 	"github.com/fivenines/fivenines/loadgen/history"
 	"github.com/fivenines/fivenines/reference/internal/cluster"
 	"github.com/fivenines/fivenines/reference/internal/node"
+	"github.com/fivenines/fivenines/reference/internal/traffic"
 )
 
 // Reference is the platform of this repository as a system under test.
@@ -108,7 +109,18 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	c := node.Config{Cluster: s.Topology.Name, ID: s.ID, Dir: filepath.Join(s.Dir, "store"), Client: s.Listen[fixtures.PortClient],
 		Peer: s.Listen[fixtures.PortPeer], Admin: s.Listen[fixtures.PortAdmin], Peers: s.Peers, Clients: clients,
 		Regions: regions(s.Topology), Shards: s.Topology.Shards, Replicas: s.Topology.Replicas, Seed: s.Seed,
-		First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf()}
+		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf()}
+	for id, ps := range s.Paths {
+		if len(ps) < 2 {
+			continue
+		}
+		if c.Paths == nil {
+			c.Paths = map[string][]node.PeerPath{}
+		}
+		for _, p := range ps {
+			c.Paths[id] = append(c.Paths[id], node.PeerPath{Name: p.Name, Addr: p.Addr, RTTms: ms(p.RTT), JitterMs: ms(p.Jitter)})
+		}
+	}
 	b, err := json.MarshalIndent(c, "", " ")
 	if err != nil {
 		return fixtures.Command{}, err
@@ -126,6 +138,8 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	}
 	return cmd, nil
 }
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // environment keeps the runtimes of many nodes on few cores from getting in
 // each other's way: idle threads of one that look for work cost the others
@@ -167,6 +181,9 @@ func get(ctx context.Context, c *http.Client, url string) ([]byte, error) {
 
 // MetricsPath implements fixtures.Metered.
 func (r *Reference) MetricsPath() string { return "/metrics" }
+
+// Zone implements fixtures.Resolved.
+func (r *Reference) Zone() string { return traffic.DefaultZone }
 
 // Probe implements fixtures.Target: PING on the front door, a canary frame
 // between nodes, a health check on the admin port.

@@ -24,6 +24,7 @@ const (
 	framePing    = 6 // what a node tells everybody: liveness and what it leads
 	frameControl = 7 // JSON control
 	FrameCanary  = 8 // echoed: a probe of the link
+	frameProbe   = 9 // echoed, on a connection for probes: [path's number of the probe uint64]
 )
 
 // Bounds of a frame. What is decoded takes some dozen times as much memory as

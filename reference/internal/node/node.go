@@ -29,18 +29,23 @@ import (
 
 // Config of one node, as `fivenines node --config FILE` reads it.
 type Config struct {
-	Cluster  string            `json:"cluster"`
-	ID       string            `json:"id"`
-	Dir      string            `json:"dir"`
-	Client   string            `json:"client"` // listen address of the RESP front door
-	Peer     string            `json:"peer"`
-	Admin    string            `json:"admin"`
-	Peers    map[string]string `json:"peers"`   // other node -> address to dial, or name and port
-	Clients  map[string]string `json:"clients"` // node -> its front door, as CLUSTER SLOTS tells it
-	Regions  []cluster.Region  `json:"regions"`
-	Shards   int               `json:"shards"`
-	Replicas int               `json:"replicas"`
-	Seed     int64             `json:"seed"`
+	Cluster string            `json:"cluster"`
+	ID      string            `json:"id"`
+	Dir     string            `json:"dir"`
+	Client  string            `json:"client"` // listen address of the RESP front door
+	Peer    string            `json:"peer"`
+	Admin   string            `json:"admin"`
+	DNS     string            `json:"dns,omitempty"`  // listen address of the DNS server, UDP and TCP; empty: none
+	Zone    string            `json:"zone,omitempty"` // that it is authoritative for; empty: [traffic.DefaultZone]
+	Peers   map[string]string `json:"peers"`          // other node -> address to dial, or name and port
+	// Paths lists the ways to nodes of other regions in order of preference,
+	// where there is more than one; the first is the one in Peers.
+	Paths    map[string][]PeerPath `json:"paths,omitempty"`
+	Clients  map[string]string     `json:"clients"` // node -> its front door, as CLUSTER SLOTS tells it
+	Regions  []cluster.Region      `json:"regions"`
+	Shards   int                   `json:"shards"`
+	Replicas int                   `json:"replicas"`
+	Seed     int64                 `json:"seed"`
 
 	First        bool   `json:"first"`         // a new cluster: an empty disk is right
 	RecordSync   bool   `json:"record_sync"`   // keep the record that DropUnsynced needs
@@ -60,7 +65,7 @@ type Config struct {
 
 // Mutants are the ways in which a node can be started broken on purpose.
 func Mutants() []string {
-	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk"}
+	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-reroute"}
 }
 
 const (
@@ -92,6 +97,7 @@ type Node struct {
 
 	peers   []*peer // by node index; nil at our own
 	book    *book   // of their addresses
+	routers []*router
 	inMu    sync.Mutex
 	inbound map[int]*inbound
 
@@ -261,6 +267,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		}()
 	}
 	n.book = newBook(filepath.Join(cfg.Dir, "peers.json"))
+	if n.routers, err = newRouters(n); err != nil {
+		return fmt.Errorf("node %s: %w", cfg.ID, err)
+	}
 	n.peers = make([]*peer, len(m.Nodes))
 	for _, o := range m.Nodes {
 		if o.Index == self.Index {
@@ -270,8 +279,14 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		if !ok {
 			return fmt.Errorf("node %s: no address for peer %s in the configuration", cfg.ID, o.ID)
 		}
-		n.peers[o.Index] = &peer{n: n, index: o.Index, id: o.ID, addr: addr, wake: make(chan struct{}, 1)}
+		n.peers[o.Index] = &peer{n: n, index: o.Index, id: o.ID, addr: addr, wake: make(chan struct{}, 1), moved: make(chan bool, 1)}
 	}
+	for _, r := range n.routers {
+		for _, node := range r.targets {
+			n.peers[node].route = r
+		}
+	}
+	n.metrics.registerPaths(n)
 	admin := &http.Server{Handler: n.adminHandler(), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	spawn("admin", func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() { admin.Close() })
@@ -296,6 +311,17 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		if p != nil {
 			spawn("peer", func(ctx context.Context) error { p.run(ctx); return nil })
 		}
+	}
+	for _, r := range n.routers {
+		spawn("paths to "+r.region, func(ctx context.Context) error { r.run(ctx); return nil })
+	}
+	if cfg.DNS != "" {
+		d, err := n.listenDNS()
+		if err != nil {
+			return fmt.Errorf("node %s: %w", cfg.ID, err)
+		}
+		spawn("dns", d.Run)
+		spawn("dns view", func(ctx context.Context) error { n.keepView(ctx, d); return nil })
 	}
 	n.ticked.Store(int64(n.Now())) // the first client must not take the start for a sleep
 	spawn("loop", n.loop)

@@ -239,26 +239,40 @@ func (n *Node) probe(ctx context.Context, regions []string) (alive []string) {
 		if p == nil || !slices.Contains(regions, n.m.Nodes[i].Region) {
 			continue
 		}
-		wg.Go(func() {
-			at := []string{p.addr}
-			if n.book != nil { // by every address that it may have
-				if found, err := n.book.addresses(ctx, p.addr); err == nil {
-					at = found
-				}
-			}
-			for _, a := range at {
-				if canary(ctx, a) == nil {
-					mu.Lock()
-					alive = append(alive, p.id)
-					mu.Unlock()
-					return
-				}
-			}
+		ways := []string{p.addr}
+		if p.route != nil { // on every path: that one is cut proves nothing
+			ways = append(ways, p.route.addrs[p.index]...)
+		}
+		answered := sync.OnceFunc(func() {
+			mu.Lock()
+			defer mu.Unlock()
+			alive = append(alive, p.id)
 		})
+		for _, w := range ways {
+			wg.Go(func() {
+				for _, a := range n.addressesOf(ctx, w) {
+					wg.Go(func() {
+						if canary(ctx, a) == nil {
+							answered()
+						}
+					})
+				}
+			})
+		}
 	}
 	wg.Wait()
 	slices.Sort(alive)
 	return alive
+}
+
+// addressesOf lists every address that a peer's may stand for.
+func (n *Node) addressesOf(ctx context.Context, addr string) []string {
+	if n.book != nil {
+		if found, err := n.book.addresses(ctx, addr); err == nil {
+			return found
+		}
+	}
+	return []string{addr}
 }
 
 // canary is one round trip with whoever listens at a peer address.

@@ -41,7 +41,7 @@ func TestAPeerIsFoundWhateverDNSSays(t *testing.T) {
 	connect := func(b *book) error {
 		n := &Node{cfg: Config{Cluster: "test", ID: "b-1"}, boot: 2, book: b, log: slog.New(slog.DiscardHandler)}
 		n.incarnation.Store(3)
-		c, err := (&peer{n: n, id: "a-1", addr: net.JoinHostPort("a-1.test", port)}).connect(ctx)
+		c, _, err := (&peer{n: n, id: "a-1", addr: net.JoinHostPort("a-1.test", port)}).open(ctx, false)
 		if err == nil {
 			c.Close()
 		}
