@@ -364,7 +364,7 @@ func TestFailoverFailsNoRequest(t *testing.T) {
 						if err == nil {
 							break
 						}
-						if !strings.HasPrefix(err.Error(), "NOTAPPLIED") || time.Since(began) > time.Second {
+						if !strings.HasPrefix(err.Error(), "NOTAPPLIED") || time.Since(began) > 2*time.Second {
 							select {
 							case failed <- fmt.Sprintf("%s after %v: %v", n.ID, time.Since(began), err):
 							default:
@@ -393,7 +393,7 @@ func TestFailoverFailsNoRequest(t *testing.T) {
 		t.Error(f)
 	}
 	t.Logf("%d requests, %d answered NOTAPPLIED and sent again, the slowest took %v", sent.Load(), again.Load(), time.Duration(slowest.Load()).Round(time.Millisecond))
-	require.Less(t, time.Duration(slowest.Load()), time.Second)
+	require.Less(t, time.Duration(slowest.Load()), 2*time.Second)
 	require.ErrorContains(t, operator.Failover(t.Context(), es, "mars"), "no region is called")
 	// A choice stays: nobody gives the role back by himself.
 	require.NoError(t, operator.Failover(t.Context(), es, "eu-west-1"))
@@ -421,7 +421,13 @@ func TestArchiveFollowsTheLeaders(t *testing.T) {
 	require.NoError(t, d.Kill(ctx, us)) // what it has not archived yet, the next leader has
 	c := dial(t, d, "eu-west-1", eu)
 	retried(t, 10*time.Second, func() error {
-		return errors.Join(holds(c, 100, func(int) string { return "first" }), c.Set(ctx, "session:{0}", "second", time.Hour).Err())
+		if err := holds(c, 100, func(int) string { return "first" }); err != nil {
+			return err
+		}
+		return c.Set(ctx, "session:{99}", "not asked for again", time.Hour).Err()
+	})
+	retried(t, 10*time.Second, func() error {
+		return errors.Join(c.Set(ctx, "session:{99}", "first", time.Hour).Err(), c.Set(ctx, "session:{0}", "second", time.Hour).Err())
 	})
 	require.NoError(t, d.Restart(ctx, us, fixtures.StartOptions{}))
 	ready(t, d)

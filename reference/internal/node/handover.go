@@ -11,7 +11,7 @@ import (
 const handoverPatience = time.Second
 
 // handingOver says whether a request should wait, since the shard's leadership
-// is being given to somebody else right now. It has not been proposed, so that
+// is being given to somebody else right now, or was won a moment ago. It has not been proposed, so that
 // the new leader may have it; refused it would be a failed request for nothing.
 func (n *Node) handingOver(now time.Duration, g *group, r *gateway.Request) bool {
 	if g == nil || r.Deadline != 0 && now > r.Deadline {
@@ -23,7 +23,13 @@ func (n *Node) handingOver(now time.Duration, g *group, r *gateway.Request) bool
 		}
 		return true
 	}
-	if g.handed == 0 || now-g.handed > handoverPatience || r.Hops > 0 {
+	if g.handed == 0 || now-g.handed > handoverPatience {
+		return false
+	}
+	if g.g.IsLeader() && !g.g.Serving() {
+		return true // just elected: it serves once an entry of its own is committed
+	}
+	if r.Hops > 0 {
 		return false
 	}
 	l := n.leaderOf(r.Shard, now)

@@ -418,6 +418,7 @@ func (n *Node) decided(now time.Duration, g *group, e replica.Event) {
 		return
 	}
 	if g.shard != nil && e.Kind == "elected" {
+		g.handed = now
 		n.learn(now, hint{uint32(g.shard.index), e.Term, n.self.Index})
 		n.manager.lastPing = 0 // tell everybody with the next tick
 	}

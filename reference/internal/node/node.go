@@ -153,7 +153,7 @@ type group struct {
 	nextID  uint64
 	machine *tableMachine // nil: meta
 	scrub   scrub
-	handed  time.Duration // when it was last handed over by this node; see handover.go
+	handed  time.Duration // when it was last handed over or won by this node; see handover.go
 }
 
 type pendingBatch struct {
