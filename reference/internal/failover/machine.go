@@ -185,7 +185,7 @@ type incident struct {
 	restored  time.Duration
 	escalated bool
 	done      bool // full service was told; it stays until the part is back
-	before    int // sessions led anywhere before it
+	before    int  // sessions led anywhere before it
 }
 
 // Machine is not safe for concurrent use.

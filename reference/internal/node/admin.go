@@ -69,8 +69,8 @@ func (n *Node) status(now time.Duration) Status {
 		}
 		s.Shards = append(s.Shards, st)
 	}
-	for i, sus := range n.manager.suspected {
-		if sus {
+	for i := range n.m.Nodes {
+		if n.manager.fo.Suspects(i) {
 			s.Suspected = append(s.Suspected, n.m.Nodes[i].ID)
 		}
 	}
@@ -201,6 +201,7 @@ func (n *Node) Info() string {
 type metrics struct {
 	reg                                                         *prometheus.Registry
 	entries, proposed, committed, commits, forwarded, elections atomic.Uint64
+	decisions                                                   *prometheus.CounterVec
 }
 
 func newMetrics(n *Node) *metrics {
@@ -249,6 +250,7 @@ func newMetrics(n *Node) *metrics {
 		}
 		return float64(c)
 	})
+	m.manager(n)
 	gauge("epoch", "Epoch of the roles as this node knows it.", func() float64 { return float64(n.meta.State().Epoch) })
 	return m
 }

@@ -314,7 +314,7 @@ func (n *Node) learn(now time.Duration, h hint) {
 }
 
 // hintsLast is how long a leader is believed to lead since it last said so;
-// it says so every pingEvery.
+// it says so with every ping.
 const hintsLast = 1500 * time.Millisecond
 
 // leaderOf is the node that leads a shard, -1 if none can be vouched for. A

@@ -20,6 +20,7 @@ import (
 
 	"github.com/fivenines/fivenines/reference/internal/cluster"
 	"github.com/fivenines/fivenines/reference/internal/disk"
+	"github.com/fivenines/fivenines/reference/internal/failover"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/replica"
 	"github.com/fivenines/fivenines/reference/internal/session"
@@ -44,11 +45,13 @@ type Config struct {
 	RecordSync   bool   `json:"record_sync"`   // keep the record that DropUnsynced needs
 	DropUnsynced bool   `json:"drop_unsynced"` // begin as after a power loss
 	Mutant       string `json:"mutant,omitempty"`
+
+	Failover failover.Config `json:"failover,omitzero"` // intervals and bounds of the failover manager
 }
 
 // Mutants are the ways in which a node can be started broken on purpose.
 func Mutants() []string {
-	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk"}
+	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-hysteresis"}
 }
 
 const (
@@ -58,7 +61,6 @@ const (
 	turnInterval   = 8 * time.Millisecond
 	urgentInterval = time.Millisecond
 	sleptFor       = 800 * time.Millisecond // a process that did not run for so long drops its clients
-	pingEvery      = 200 * time.Millisecond
 	compactBytes   = 16 << 20
 )
 
