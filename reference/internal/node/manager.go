@@ -31,6 +31,7 @@ type manager struct {
 	n         *Node
 	fo        *failover.Machine
 	lastPing  time.Duration
+	tell      bool // what this node leads has changed: ping at the end of this turn
 	reported  time.Duration
 	balanced  time.Duration
 	usage     usage
@@ -78,7 +79,6 @@ func (m *manager) tick(now time.Duration) {
 	}
 	cfg := m.fo.Config()
 	if now-m.lastPing >= time.Duration(cfg.PingEvery) {
-		m.lastPing = now
 		m.ping(now)
 	}
 	m.watch(now)
@@ -98,12 +98,13 @@ func (m *manager) tick(now time.Duration) {
 // ping tells every peer that we live and what we lead.
 func (m *manager) ping(now time.Duration) {
 	n := m.n
+	m.lastPing, m.tell = now, false
 	var hs []hint
 	for _, g := range n.order {
 		if g.shard == nil {
 			continue
 		}
-		if g.g.Serving() && g.g.LeaseUntil() > now {
+		if g.g.Serving() && g.g.LeaseUntil() > now || g.g.Coming(now, comingSoon) {
 			hs = append(hs, hint{uint32(g.shard.index), g.g.Term(), n.self.Index})
 		}
 	}
@@ -255,7 +256,7 @@ func (m *manager) balance(now time.Duration) {
 				continue
 			}
 			if err := g.g.Transfer(now, followers[i].ID); err == nil {
-				g.dirty = true
+				g.dirty, g.handed = true, now
 				n.publish(now, g)
 			}
 			break
@@ -385,7 +386,7 @@ func (n *Node) decided(now time.Duration, g *group, e replica.Event) {
 	}
 	if g.shard != nil && e.Kind == "elected" {
 		n.learn(now, hint{uint32(g.shard.index), e.Term, n.self.Index})
-		n.manager.lastPing = 0 // tell everybody with the next tick
+		n.manager.tell = true
 	}
 }
 

@@ -97,6 +97,8 @@ type Node struct {
 	groups   map[uint32]*group
 	order    []*group
 	forwards forwards
+	held     map[int]*handover // by shard
+	holding  int               // requests in held
 	seq      uint64
 	lastTick time.Duration
 	manager  manager
@@ -127,6 +129,8 @@ type group struct {
 	batch   []*gateway.Request // to be proposed at the end of this turn
 	pending []pendingBatch     // proposed, in order
 	nextID  uint64
+	early   []*gateway.Request // came before this new leader may serve
+	handed  time.Duration      // when this node last began to hand it over; 0: never
 }
 
 type pendingBatch struct {
@@ -182,7 +186,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("node: no node of the topology is called %q", cfg.ID)
 	}
 	n := &Node{cfg: cfg, m: m, self: self, log: log.With("node", cfg.ID), boot: nonce(), meta: cluster.NewMeta(m),
-		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, wake: make(chan struct{}, 1), calm: make(chan struct{}, 1), groups: map[uint32]*group{},
+		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, held: map[int]*handover{}, wake: make(chan struct{}, 1), calm: make(chan struct{}, 1), groups: map[uint32]*group{},
 		shards: make([]*shard, cfg.Shards), leaders: make([]atomic.Int64, cfg.Shards), terms: make([]atomic.Uint64, cfg.Shards),
 		vouched: make([]atomic.Int64, cfg.Shards)}
 	for i := range n.leaders {
