@@ -89,7 +89,9 @@ func (n *Node) serve(now time.Duration, r *gateway.Request) {
 		return
 	}
 	if leader < 0 || leader == n.self.Index {
-		if handed {
+		// A leader that was heard of a moment ago is being succeeded, most likely:
+		// one that is lost would have been silent for longer.
+		if handed || now-time.Duration(n.vouched[r.Shard].Load()) < holdFor {
 			n.hold(now, r)
 			return
 		}

@@ -40,7 +40,7 @@ type owed struct{ shard, to int }
 
 // mayHold says that a request is one whose client can wait a little.
 func (n *Node) mayHold(now time.Duration, r *gateway.Request) bool {
-	return r.Hops == 0 && r.Op.Gateway != 0 == (r.Kind == gateway.Write) && n.holding < maxHeld && r.Deadline-now > 50*time.Millisecond
+	return n.cfg.Mutant != "no-handover" && r.Hops == 0 && r.Op.Gateway != 0 == (r.Kind == gateway.Write) && n.holding < maxHeld && r.Deadline-now > 50*time.Millisecond
 }
 
 // hold keeps a request until its shard has a leader again.
@@ -122,7 +122,7 @@ func (n *Node) led(now time.Duration, s int, h *handover) bool {
 
 // await keeps what came to a leader that may not serve it yet.
 func (n *Node) await(now time.Duration, g *group, r *gateway.Request) {
-	if len(g.early) >= maxHeld {
+	if len(g.early) >= maxHeld || n.cfg.Mutant == "no-handover" {
 		r.Fail(gateway.NotApplied, "too many wait for the new leader")
 		return
 	}
