@@ -23,11 +23,13 @@ type Spec struct {
 	Description string      `yaml:"description,omitempty"`
 	Topology    TopologyRef `yaml:"topology"`
 	Target      string      `yaml:"target"`
-	Workload    Workload    `yaml:"workload"`
-	Timeline    Timeline    `yaml:"timeline"`
-	Steady      Steady      `yaml:"steady_state"`
-	Faults      []FaultSpec `yaml:"faults"`
-	Stop        Stop        `yaml:"stop"`
+	// Settings of the target, added to those of the topology: replace_after: 4s.
+	Settings map[string]string `yaml:"settings,omitempty"`
+	Workload Workload          `yaml:"workload"`
+	Timeline Timeline          `yaml:"timeline"`
+	Steady   Steady            `yaml:"steady_state"`
+	Faults   []FaultSpec       `yaml:"faults"`
+	Stop     Stop              `yaml:"stop"`
 	// Objectives: measure -> bound, such as failover: "< 5 s", or the word default
 	// for what the objectives file says. What is not declared is not evaluated.
 	Objectives map[string]string `yaml:"objectives"`
@@ -259,6 +261,7 @@ func (s *Spec) Clone() *Spec {
 	c := *s
 	c.Workload.Clients = maps.Clone(s.Workload.Clients)
 	c.Objectives = maps.Clone(s.Objectives)
+	c.Settings = maps.Clone(s.Settings)
 	c.Faults = slices.Clone(s.Faults)
 	for i, f := range c.Faults {
 		c.Faults[i].Params = maps.Clone(f.Params)
@@ -269,7 +272,7 @@ func (s *Spec) Clone() *Spec {
 	}
 	if t := s.Topology.Inline; t != nil {
 		topo := *t
-		topo.Regions, topo.Links = slices.Clone(t.Regions), slices.Clone(t.Links)
+		topo.Regions, topo.Links, topo.Settings = slices.Clone(t.Regions), slices.Clone(t.Links), maps.Clone(t.Settings)
 		c.Topology.Inline = &topo
 	}
 	return &c
@@ -354,10 +357,23 @@ func (s *Spec) With(o Overrides) (*Spec, error) {
 
 // Topo is the topology that the scenario runs on.
 func (s *Spec) Topo() (*fixtures.Topology, error) {
-	if s.Topology.Inline != nil {
-		return s.Topology.Inline, nil
+	t := s.Topology.Inline
+	if t == nil {
+		var err error
+		if t, err = Topology(s.Topology.Name); err != nil {
+			return nil, err
+		}
 	}
-	return Topology(s.Topology.Name)
+	if len(s.Settings) > 0 {
+		own := *t
+		own.Settings = maps.Clone(t.Settings)
+		if own.Settings == nil {
+			own.Settings = map[string]string{}
+		}
+		maps.Copy(own.Settings, s.Settings)
+		t = &own
+	}
+	return t, nil
 }
 
 // fault makes the i-th fault for a topology.

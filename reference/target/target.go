@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/loadgen/history"
 	"github.com/fivenines/fivenines/reference/internal/cluster"
+	"github.com/fivenines/fivenines/reference/internal/failover"
 	"github.com/fivenines/fivenines/reference/internal/node"
 	"github.com/fivenines/fivenines/reference/internal/traffic"
 )
@@ -106,10 +108,16 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 		}
 		clients[id] = net.JoinHostPort(host, port)
 	}
+	var fo failover.Config
+	for _, name := range slices.Sorted(maps.Keys(s.Topology.Settings)) {
+		if err := fo.Set(name, s.Topology.Settings[name]); err != nil {
+			return fixtures.Command{}, fmt.Errorf("settings of the reference: %w", err)
+		}
+	}
 	c := node.Config{Cluster: s.Topology.Name, ID: s.ID, Dir: filepath.Join(s.Dir, "store"), Client: s.Listen[fixtures.PortClient],
 		Peer: s.Listen[fixtures.PortPeer], Admin: s.Listen[fixtures.PortAdmin], Peers: s.Peers, Clients: clients,
 		Regions: regions(s.Topology), Shards: s.Topology.Shards, Replicas: s.Topology.Replicas, Seed: s.Seed,
-		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf()}
+		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(), Failover: fo}
 	for id, ps := range s.Paths {
 		if len(ps) < 2 {
 			continue

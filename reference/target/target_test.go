@@ -44,17 +44,6 @@ func (l *eventLog) has(kind string) bool {
 	return false
 }
 
-func (l *eventLog) count(kind string) (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, e := range l.evs {
-		if e.Kind == kind {
-			n++
-		}
-	}
-	return n
-}
-
 func up(t *testing.T, topo *fixtures.Topology, opt fixtures.UpOptions) (fixtures.Deployment, *eventLog) {
 	t.Helper()
 	self, err := os.Executable()

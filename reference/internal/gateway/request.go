@@ -49,6 +49,7 @@ type Request struct {
 
 	Status Status
 	Reason string // of a Status that is not OK
+	Moved  bool   // NotApplied: another node leads now
 	Result session.Result
 	Value  []byte
 	Found  bool

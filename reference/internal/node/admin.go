@@ -70,8 +70,8 @@ func (n *Node) status(now time.Duration) Status {
 		}
 		s.Shards = append(s.Shards, st)
 	}
-	for i, sus := range n.manager.suspected {
-		if sus {
+	for i := range n.m.Nodes {
+		if n.manager.fo.Suspects(i) {
 			s.Suspected = append(s.Suspected, n.m.Nodes[i].ID)
 		}
 	}
@@ -203,8 +203,9 @@ func (n *Node) Info() string {
 }
 
 type metrics struct {
-	reg                                                         *prometheus.Registry
-	entries, proposed, committed, commits, forwarded, elections atomic.Uint64
+	reg                                                                            *prometheus.Registry
+	entries, proposed, committed, commits, forwarded, elections, held, heldTooLong atomic.Uint64
+	decisions                                                                      *prometheus.CounterVec
 }
 
 func newMetrics(n *Node) *metrics {
@@ -220,6 +221,8 @@ func newMetrics(n *Node) *metrics {
 	counter("writes_committed_total", "Client writes committed and applied here.", m.committed.Load)
 	counter("disk_commits_total", "Synced disk writes (group commits).", m.commits.Load)
 	counter("requests_forwarded_total", "Requests handed to another node.", m.forwarded.Load)
+	counter("requests_held_total", "Requests that waited for a shard between two leaders.", m.held.Load)
+	counter("requests_held_too_long_total", "Requests that waited for a new leader in vain.", m.heldTooLong.Load)
 	counter("elections_won_total", "Shard elections won by this node.", m.elections.Load)
 	counter("commands_total", "RESP commands.", n.server.Commands.Load)
 	counter("connections_accepted_total", "Client connections accepted.", n.server.Accepted.Load)
@@ -254,6 +257,7 @@ func newMetrics(n *Node) *metrics {
 		return float64(c)
 	})
 	m.sessions(n)
+	m.manager(n)
 	gauge("epoch", "Epoch of the roles as this node knows it.", func() float64 { return float64(n.meta.State().Epoch) })
 	return m
 }

@@ -53,6 +53,15 @@ func (n *Node) route(now time.Duration, r *gateway.Request) {
 		n.seq++
 		r.Op.Gateway, r.Op.Seq = n.boot, n.seq
 	}
+	if r.Hops == 0 && !r.Eventual && n.held[r.Shard] != nil {
+		n.hold(now, r)
+		return
+	}
+	n.serve(now, r)
+}
+
+// serve gives a request to this node's replica or to the leader.
+func (n *Node) serve(now time.Duration, r *gateway.Request) {
 	g := n.groups[uint32(r.Shard+1)]
 	if g != nil {
 		if r.Kind == gateway.Write && g.g.Serving() {
@@ -67,17 +76,32 @@ func (n *Node) route(now time.Duration, r *gateway.Request) {
 			n.read(now, g.shard, r)
 			return
 		}
+		if g.g.Coming(now, comingSoon) {
+			n.await(now, g, r)
+			return
+		}
+		if g.g.HandingOver() {
+			n.hold(now, r)
+			return
+		}
 	}
-	if n.handingOver(now, g, r) {
-		n.parked = append(n.parked, r)
-		return
-	}
+	leader := n.leaderOf(r.Shard, now)
+	handed := g != nil && g.handed != 0 && now-g.handed < handedFor
 	if r.Hops > 0 {
+		if handed || leader >= 0 && leader != n.self.Index {
+			n.refuse(r, "this node has handed the shard over")
+			return
+		}
 		r.Fail(gateway.NotApplied, "no leader serves this shard here")
 		return
 	}
-	leader := n.leaderOf(r.Shard, now)
 	if leader < 0 || leader == n.self.Index {
+		// A leader that was heard of a moment ago is being succeeded, most likely:
+		// one that is lost would have been silent for longer.
+		if handed || now-time.Duration(n.vouched[r.Shard].Load()) < holdFor {
+			n.hold(now, r)
+			return
+		}
 		r.Fail(gateway.NotApplied, "the shard has no leader now")
 		return
 	}
@@ -127,6 +151,7 @@ type forwards struct {
 	out     map[int][]*gateway.Request // by leader, to be sent at the end of this turn
 	waiting map[uint64]waiting
 	queue   []uint64 // ids in the order sent, for their time
+	owed    map[owed]int
 	replies map[int][]byte
 }
 
@@ -137,7 +162,7 @@ type waiting struct {
 }
 
 func (f *forwards) init() {
-	f.out, f.waiting, f.replies = map[int][]*gateway.Request{}, map[uint64]waiting{}, map[int][]byte{}
+	f.out, f.waiting, f.replies, f.owed = map[int][]*gateway.Request{}, map[uint64]waiting{}, map[int][]byte{}, map[owed]int{}
 }
 
 func (f *forwards) add(now time.Duration, leader int, r *gateway.Request) {
@@ -181,6 +206,7 @@ func (f *forwards) flush(n *Node, now time.Duration) {
 		for i, r := range rs {
 			id := first + uint64(i) + 1
 			f.waiting[id] = waiting{r, to, now}
+			f.owed[owed{r.Shard, to}]++
 			f.queue = append(f.queue, id)
 		}
 	}
@@ -193,6 +219,12 @@ func (f *forwards) reply(n *Node, to int) {
 	b := f.replies[to]
 	delete(f.replies, to)
 	n.peers[to].send(func(out []byte) []byte { return AppendFrame(out, frameReply, b) })
+}
+
+// settle takes a forward off what its leader owes.
+func (f *forwards) settle(id uint64, w waiting) {
+	delete(f.waiting, id)
+	f.owed[owed{w.r.Shard, w.to}]--
 }
 
 func (f *forwards) fail(w waiting, why string) {
@@ -211,7 +243,7 @@ func (f *forwards) expire(now time.Duration) {
 			return
 		}
 		if ok {
-			delete(f.waiting, f.queue[0])
+			f.settle(f.queue[0], w)
 			f.fail(w, "no answer from the leader in time")
 		}
 		f.queue = f.queue[1:]
@@ -223,7 +255,7 @@ func (f *forwards) expire(now time.Duration) {
 func (f *forwards) lost(to int) {
 	for id, w := range f.waiting {
 		if w.to == to {
-			delete(f.waiting, id)
+			f.settle(id, w)
 			f.fail(w, "the connection to the leader broke")
 		}
 	}
@@ -231,7 +263,7 @@ func (f *forwards) lost(to int) {
 
 func (f *forwards) failAll(why string) {
 	for id, w := range f.waiting {
-		delete(f.waiting, id)
+		f.settle(id, w)
 		f.fail(w, why)
 	}
 	for to, rs := range f.out {
@@ -243,13 +275,20 @@ func (f *forwards) failAll(why string) {
 }
 
 // answer takes a reply to a forward.
-func (f *forwards) answer(n *Node, a *reply, from int) {
+func (f *forwards) answer(n *Node, now time.Duration, a *reply, from int) {
 	w, ok := f.waiting[a.id]
 	if !ok || w.to != from {
 		return
 	}
-	delete(f.waiting, a.id)
+	f.settle(a.id, w)
 	r := w.r
+	if a.status == gateway.NotApplied && a.flags&replyMoved != 0 {
+		n.hold(now, r)
+		if h := n.held[r.Shard]; h != nil {
+			h.denied = now
+		}
+		return
+	}
 	if a.status != gateway.OK {
 		r.Fail(a.status, "the leader refused it")
 		return
@@ -274,6 +313,9 @@ func (c remote) Complete(r *gateway.Request) {
 	a := reply{id: r.ID, status: r.Status, num: r.Num}
 	switch {
 	case r.Status != gateway.OK:
+		if r.Moved {
+			a.flags |= replyMoved
+		}
 	case r.Kind == gateway.Write:
 		if r.Result.Applied {
 			a.flags |= replyApplied
@@ -329,7 +371,7 @@ func (n *Node) learn(now time.Duration, h hint) {
 }
 
 // hintsLast is how long a leader is believed to lead since it last said so;
-// it says so every pingEvery.
+// it says so with every ping.
 const hintsLast = 1500 * time.Millisecond
 
 // leaderOf is the node that leads a shard, -1 if none can be vouched for. A

@@ -196,6 +196,7 @@ type reply struct {
 const (
 	replyFound = 1 << iota
 	replyApplied
+	replyMoved // not applied, and somebody else leads
 )
 
 func appendReply(b []byte, r *reply) []byte {

@@ -138,15 +138,24 @@ func (n *Node) stopLoop() {
 			sh.lease.Store(0)
 		}
 	}
-	for _, r := range append(rs, n.parked...) {
+	for _, r := range rs {
 		r.Fail(gateway.NotApplied, "this node is stopping")
 	}
-	n.parked = nil
 	for _, g := range n.order {
 		for _, b := range g.pending {
 			for _, r := range b.reqs {
 				r.Fail(gateway.Unknown, "this node is stopping")
 			}
+		}
+	}
+	for _, g := range n.order {
+		for _, r := range g.early {
+			r.Fail(gateway.NotApplied, "this node is stopping")
+		}
+	}
+	for _, h := range n.held {
+		for _, r := range h.reqs {
+			r.Fail(gateway.NotApplied, "this node is stopping")
 		}
 	}
 	n.forwards.failAll("this node is stopping")
@@ -158,10 +167,6 @@ func (n *Node) turn(now time.Duration) {
 	mails, requests, stored, funcs := n.mails, n.requests, n.stored, n.funcs
 	n.mails, n.requests, n.stored, n.funcs = nil, nil, nil, nil
 	n.mu.Unlock()
-	if len(n.parked) > 0 { // they came first
-		requests = append(n.parked, requests...)
-		n.parked = nil
-	}
 	for _, fn := range funcs {
 		fn()
 	}
@@ -199,6 +204,20 @@ func (n *Node) turn(now time.Duration) {
 		}
 	}
 	n.drain(now)
+	for _, g := range n.order {
+		if len(g.early) > 0 {
+			if n.ripe(now, g); len(g.batch) > 0 {
+				n.propose(now, g)
+			}
+		}
+	}
+	if len(n.held) > 0 {
+		n.release(now)
+	}
+	n.drain(now)
+	if n.manager.tell {
+		n.manager.ping(now)
+	}
 	n.forwards.flush(n, now)
 	for _, p := range n.peers {
 		if p != nil {
@@ -227,7 +246,7 @@ func (n *Node) take(now time.Duration, m *mail) {
 		n.takeForward(now, m.from, &m.forwards[i])
 	}
 	for i := range m.replies {
-		n.forwards.answer(n, &m.replies[i], m.from)
+		n.forwards.answer(n, now, &m.replies[i], m.from)
 	}
 	for i := range m.control {
 		n.manager.control(now, m.from, &m.control[i])
@@ -334,6 +353,10 @@ func (n *Node) propose(now time.Duration, g *group) {
 	if err := g.g.Propose(now, data); err != nil {
 		g.pending = g.pending[:len(g.pending)-1]
 		for _, r := range live {
+			if r.Op.Kind != session.Expire && n.groups[g.id] == g {
+				n.serve(now, r) // it may have begun to hand over in this turn
+				continue
+			}
 			r.Fail(gateway.NotApplied, "no leader serves this shard here")
 		}
 		return
@@ -396,6 +419,9 @@ func (n *Node) publish(now time.Duration, g *group) {
 	until := int64(g.g.LeaseUntil())
 	if sh.bad.Load() {
 		until = 0
+	}
+	if until > 0 && sh.lease.Load() == 0 {
+		n.manager.tell = true // everybody may send its clients here
 	}
 	sh.lease.Store(until)
 }

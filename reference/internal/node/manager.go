@@ -4,40 +4,43 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 	"net"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/fivenines/fivenines/reference/internal/cluster"
+	"github.com/fivenines/fivenines/reference/internal/failover"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/replica"
 )
 
-// Times of the failover manager.
 const (
-	suspectAfter  = time.Second             // without a byte from a peer that says something every 200 ms
-	regionSettles = 1500 * time.Millisecond // all nodes of a region suspected for so long: another becomes primary
-	failBackAfter = 5 * time.Second         // a region is back for so long before it gets its role again
-	balanceEvery  = 500 * time.Millisecond
-	shunFor       = 2 * time.Second // a node that says that it is unfit gets no leadership for so long
-	settledFor    = 2 * time.Second // a replica's node is heard for so long before it is given leadership
+	balanceEvery = 500 * time.Millisecond
+	caughtUp     = 64              // entries that a replica may lack and still be given leadership
+	shunFor      = 2 * time.Second // a node that says that it is unfit gets no leadership for so long
 )
 
-// manager watches the other nodes, and moves roles through the meta group and
-// leaders by transfer. Raft alone elects. It runs in the loop.
+// manager gives what this node sees to the failover machine, and carries out
+// what that decides: roles move through the meta group and leaders by transfer.
+// Raft alone elects. It runs in the loop.
 type manager struct {
 	n         *Node
+	fo        *failover.Machine
 	lastPing  time.Duration
+	tell      bool // what this node leads has changed: ping at the end of this turn
+	reported  time.Duration
 	balanced  time.Duration
-	since     []time.Duration // node -> since when it is in its present state
-	suspected []bool
-	regionOut map[string]time.Duration // region -> since when all its nodes are suspected
-	detected  map[string]bool
+	usage     usage
+	down      []int // as last reported
+	leaders   []int
 	rejoining bool
 	asked     time.Duration
-	promoting time.Duration
 	primary   string
+	promoted  atomic.Uint64 // role changes that this node proposed and that were applied
 
 	unfit string                // why this node must not lead shards; "": it may
 	shun  map[int]time.Duration // nodes that said so of themselves, and until when it holds
@@ -53,10 +56,11 @@ func mustJSON(v any) []byte {
 
 // control messages between nodes.
 type control struct {
-	Kind  string         `json:"kind"` // rejoin, state, unfit; of the scrubber: sum, want-state, state-piece
-	Node  string         `json:"node,omitempty"`
-	Nonce uint64         `json:"nonce,omitempty"`
-	State *cluster.State `json:"state,omitempty"`
+	Kind   string           `json:"kind"` // rejoin, state, report, unfit; of the scrubber: sum, want-state, state-piece
+	Node   string           `json:"node,omitempty"`
+	Nonce  uint64           `json:"nonce,omitempty"`
+	State  *cluster.State   `json:"state,omitempty"`
+	Report *failover.Report `json:"report,omitempty"`
 
 	// Of the scrubber.
 	Group  uint32 `json:"group,omitempty"`
@@ -68,35 +72,38 @@ type control struct {
 
 func (m *manager) init(n *Node) {
 	m.n = n
-	m.since = make([]time.Duration, len(n.m.Nodes))
-	m.suspected = make([]bool, len(n.m.Nodes))
-	m.regionOut = map[string]time.Duration{}
-	m.detected = map[string]bool{}
 	m.shun = map[int]time.Duration{}
-	now := n.Now()
-	for i := range m.since {
-		m.since[i] = now
+	topo := failover.Topology{Self: n.self.Index}
+	for _, r := range n.m.Regions {
+		topo.Regions = append(topo.Regions, failover.Region{Name: r.Name, Tertiary: r.Role == "tertiary"})
 	}
+	for _, nd := range n.m.Nodes {
+		topo.Nodes = append(topo.Nodes, failover.Node{ID: nd.ID, Region: slices.IndexFunc(n.m.Regions, func(r cluster.Region) bool { return r.Name == nd.Region })})
+	}
+	cfg := n.cfg.Failover
+	cfg.NoHysteresis = cfg.NoHysteresis || n.cfg.Mutant == "no-hysteresis"
+	m.fo = failover.New(cfg, topo, n.Now())
+	m.leaders = make([]int, n.cfg.Shards)
 	m.primary = n.meta.State().Primary
+	m.usage.init()
 }
 
-func (m *manager) suspects(node int) bool { return m.suspected[node] }
-
-// alive says that a node has been heard of for at least d.
-func (m *manager) alive(now time.Duration, node int, d time.Duration) bool {
-	return node == m.n.self.Index || !m.suspected[node] && now-m.since[node] >= d && m.n.peers[node].heard.Load() != 0
-}
+// suspects says that a node is out of reach.
+func (m *manager) suspects(node int) bool { return m.fo.IsDown(node) }
 
 func (m *manager) tick(now time.Duration) {
 	n := m.n
 	if m.rejoining {
 		m.rejoin(now)
 	}
-	if now-m.lastPing >= pingEvery {
-		m.lastPing = now
+	cfg := m.fo.Config()
+	if now-m.lastPing >= time.Duration(cfg.PingEvery) {
 		m.ping(now)
 	}
 	m.watch(now)
+	if now-m.reported >= time.Duration(cfg.Heartbeat) {
+		m.report(now)
+	}
 	if st := n.meta.State(); st.Primary != m.primary {
 		m.roles(st)
 	}
@@ -106,19 +113,19 @@ func (m *manager) tick(now time.Duration) {
 		m.balance(now)
 		m.replaceLost()
 		m.addMissing()
-		m.decide(now)
 	}
 }
 
 // ping tells every peer that we live and what we lead.
 func (m *manager) ping(now time.Duration) {
 	n := m.n
+	m.lastPing, m.tell = now, false
 	var hs []hint
 	for _, g := range n.order {
 		if g.shard == nil {
 			continue
 		}
-		if g.g.Serving() && g.g.LeaseUntil() > now {
+		if g.g.Serving() && g.g.LeaseUntil() > now || g.g.Coming(now, comingSoon) {
 			hs = append(hs, hint{uint32(g.shard.index), g.g.Term(), n.self.Index})
 		}
 	}
@@ -130,100 +137,78 @@ func (m *manager) ping(now time.Duration) {
 	}
 }
 
-// watch suspects nodes that have gone silent, and regions all of whose nodes have.
+// watch hands the failover machine what was seen, and does what it says.
 func (m *manager) watch(now time.Duration) {
 	n := m.n
 	for i, p := range n.peers {
 		if p == nil {
 			continue
 		}
-		heard := time.Duration(p.heard.Load())
-		if heard == 0 {
-			heard = m.since[i]
+		if at := time.Duration(p.heard.Load()); at != 0 {
+			m.fo.Heard(i, at)
 		}
-		silent := now-heard > suspectAfter
-		if silent == m.suspected[i] {
-			continue
-		}
-		m.suspected[i], m.since[i] = silent, now
-		nd := n.m.Nodes[i]
-		if silent {
-			n.events.emit("suspected", []string{nd.ID, nd.Region}, fmt.Sprintf("nothing heard from %s for %v", nd.ID, (now-heard).Round(time.Millisecond)), nil)
-			n.forwards.lost(i)
-		} else if p.heard.Load() != 0 {
-			n.events.emit("recovered", []string{nd.ID, nd.Region}, nd.ID+" is heard again", nil)
+		if at := time.Duration(p.pinged.Swap(0)); at != 0 {
+			m.fo.Heartbeat(i, at, time.Duration(p.interval.Load()))
+			m.fo.Delay(now, i, time.Duration(p.late.Load()))
 		}
 	}
-	for _, r := range n.m.Regions {
-		if r.Name == n.self.Region {
-			continue
+	meta := n.groups[metaGroup]
+	m.fo.SetAuthority(meta != nil && meta.g.Serving())
+	st := n.meta.State()
+	m.fo.SetRoles(now, st.Primary, st.Epoch)
+	m.fo.Keep(st.Chosen == st.Primary)
+	for s := range m.leaders {
+		m.leaders[s] = n.leaderOf(s, now)
+	}
+	m.fo.Shards(m.leaders)
+	out := m.fo.Tick(now)
+	for i, p := range n.peers {
+		if p != nil {
+			p.phi.Store(math.Float64bits(m.fo.Phi(now, i)))
 		}
-		out := true
-		for _, nd := range n.m.Nodes {
-			if nd.Region == r.Name && !m.suspected[nd.Index] {
-				out = false
-			}
-		}
-		_, was := m.regionOut[r.Name]
-		switch {
-		case out && !was:
-			m.regionOut[r.Name] = now
-			n.events.emit("detected", []string{r.Name}, "no node of "+r.Name+" is heard", nil)
-		case !out && was:
-			delete(m.regionOut, r.Name)
-			n.events.emit("recovered", []string{r.Name}, r.Name+" is heard again", nil)
-		}
+	}
+	for _, i := range out.Lost {
+		n.forwards.lost(i)
+	}
+	for _, e := range out.Events {
+		n.events.emit(e.Kind, e.Parts, e.Detail, e.Fields)
+		n.metrics.decisions.WithLabelValues(e.Kind, e.Fields["priority"]).Inc()
+	}
+	if out.Changed {
+		m.report(now)
+	}
+	if p := out.Promote; p != nil {
+		m.propose(now, cluster.Command{Kind: "promote", Region: n.m.Regions[p.Region].Name, Epoch: p.Epoch, Reason: p.Reason})
 	}
 }
 
-// decide is the meta leader's part: which region is primary. Two managers
-// cannot disagree, since a change is a committed command that names the epoch
-// it saw.
-func (m *manager) decide(now time.Duration) {
+// report tells everybody how this node is, and whom it finds down.
+func (m *manager) report(now time.Duration) {
 	n := m.n
-	meta := n.groups[metaGroup]
-	if meta == nil || !meta.g.Serving() || now-m.promoting < 2*time.Second {
-		return
+	m.reported = now
+	r := failover.Report{}
+	r.CPU, r.Memory = m.usage.sample(now)
+	for i := range n.m.Nodes {
+		if m.fo.IsDown(i) {
+			r.Down = append(r.Down, i)
+		}
 	}
-	st := n.meta.State()
-	since, out := m.regionOut[st.Primary]
-	if st.Chosen == st.Primary && !out {
-		return // an operator's choice stays until it is lost
-	}
-	for _, r := range n.m.Regions {
-		if r.Name == st.Primary {
-			if out {
-				continue
-			}
-			return // the best region that is there is primary already
-		}
-		if r.Role == "tertiary" {
-			continue // only an operator makes it primary
-		}
-		hold := failBackAfter
-		if out {
-			if now-since < regionSettles-suspectAfter {
-				return
-			}
-			hold = 0
-		}
-		back := 0
-		for _, nd := range n.m.Nodes {
-			if nd.Region == r.Name && m.alive(now, nd.Index, hold) {
-				back++
-			}
-		}
-		if back*2 <= r.Nodes {
+	behind := map[int]bool{}
+	for _, g := range n.order {
+		if g.shard == nil || !g.g.Serving() {
 			continue
 		}
-		why := "the primary region " + st.Primary + " is gone"
-		if !out {
-			why = r.Name + " is back"
+		r.Led++
+		r.Sessions += g.shard.table.Len()
+		for _, f := range g.g.Followers() {
+			if node, _ := cluster.NodeOf(f.ID); node >= 0 && node < len(n.m.Nodes) && (!f.Active || f.Learner || f.Behind >= caughtUp) {
+				behind[node] = true
+			}
 		}
-		m.promoting = now
-		m.propose(now, cluster.Command{Kind: "promote", Region: r.Name, Epoch: st.Epoch, Reason: why})
-		return
 	}
+	r.Behind = slices.Sorted(maps.Keys(behind))
+	m.fo.Report(now, n.self.Index, r)
+	m.broadcast(control{Kind: "report", Report: &r})
 }
 
 func (m *manager) propose(now time.Duration, c cluster.Command) {
@@ -247,6 +232,7 @@ func (m *manager) outcome(o cluster.Outcome) {
 	}
 	switch o.Command.Kind {
 	case "promote":
+		m.promoted.Add(1)
 		m.n.events.emit("promoted", []string{o.Command.Region}, fmt.Sprintf("%s is primary in epoch %d: %s", o.Command.Region, o.State.Epoch, o.Command.Reason),
 			map[string]string{"epoch": strconv.FormatUint(o.State.Epoch, 10)})
 	case "rejoin":
@@ -284,19 +270,15 @@ func (m *manager) balance(now time.Duration) {
 			if role.Role == "tertiary" && role.Name != m.primary {
 				continue
 			}
-			hold := settledFor
-			if mine {
-				hold = 0
-			}
 			i := slices.IndexFunc(followers, func(f replica.Follower) bool {
 				node, _ := cluster.NodeOf(f.ID)
-				return node == cand && f.Active && !f.Learner && f.Behind < 64
+				return node == cand && f.Active && !f.Learner && f.Behind < caughtUp
 			})
-			if i < 0 || !m.alive(now, cand, hold) || now < m.shun[cand] {
+			if i < 0 || !m.fo.Settled(now, cand, mine) || now < m.shun[cand] {
 				continue
 			}
 			if err := g.g.Transfer(now, followers[i].ID); err == nil {
-				g.dirty = true
+				g.dirty, g.handed = true, now
 				n.publish(now, g)
 			}
 			break
@@ -358,6 +340,10 @@ func (m *manager) control(now time.Duration, from int, c *control) {
 	switch c.Kind {
 	case "unfit":
 		m.shun[from] = now + shunFor
+	case "report":
+		if c.Report != nil {
+			m.fo.Report(now, from, *c.Report)
+		}
 	case "rejoin":
 		meta := n.groups[metaGroup]
 		if meta == nil || !meta.g.Serving() || n.m.Nodes[from].ID != c.Node {
@@ -418,9 +404,8 @@ func (n *Node) decided(now time.Duration, g *group, e replica.Event) {
 		return
 	}
 	if g.shard != nil && e.Kind == "elected" {
-		g.handed = now
 		n.learn(now, hint{uint32(g.shard.index), e.Term, n.self.Index})
-		n.manager.lastPing = 0 // tell everybody with the next tick
+		n.manager.tell = true
 	}
 }
 

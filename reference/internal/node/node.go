@@ -21,6 +21,7 @@ import (
 	"github.com/fivenines/fivenines/reference/internal/cluster"
 	"github.com/fivenines/fivenines/reference/internal/cold"
 	"github.com/fivenines/fivenines/reference/internal/disk"
+	"github.com/fivenines/fivenines/reference/internal/failover"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/recovery"
 	"github.com/fivenines/fivenines/reference/internal/replica"
@@ -61,11 +62,13 @@ type Config struct {
 	ArchiveKeep      Duration `json:"archive_keep,omitempty"`      // how far back a restore can go, 24h
 
 	began *incarnationEnded // why the life before this one ended
+
+	Failover failover.Config `json:"failover,omitzero"` // intervals and bounds of the failover manager
 }
 
 // Mutants are the ways in which a node can be started broken on purpose.
 func Mutants() []string {
-	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-reroute"}
+	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-hysteresis", "no-handover", "no-reroute"}
 }
 
 const (
@@ -75,7 +78,6 @@ const (
 	turnInterval   = 8 * time.Millisecond
 	urgentInterval = time.Millisecond
 	sleptFor       = 800 * time.Millisecond // a process that did not run for so long drops its clients
-	pingEvery      = 200 * time.Millisecond
 	compactBytes   = 16 << 20
 )
 
@@ -115,13 +117,14 @@ type Node struct {
 	groups   map[uint32]*group
 	order    []*group
 	forwards forwards
+	held     map[int]*handover // by shard
+	holding  int               // requests in held
 	seq      uint64
 	lastTick time.Duration
 	manager  manager
 	fatal    error
-	frozenAt time.Duration      // 0: not frozen; see recovery.go
-	prepared bool               // frozen, with an order on disk
-	parked   []*gateway.Request // wait for a handover; see handover.go
+	frozenAt time.Duration // 0: not frozen; see recovery.go
+	prepared bool          // frozen, with an order on disk
 
 	shards  []*shard // by shard; nil where not placed here. Fixed after start.
 	leaders []atomic.Int64
@@ -153,7 +156,8 @@ type group struct {
 	nextID  uint64
 	machine *tableMachine // nil: meta
 	scrub   scrub
-	handed  time.Duration // when it was last handed over or won by this node; see handover.go
+	early   []*gateway.Request // came before this new leader may serve
+	handed  time.Duration      // when this node last began to hand it over; 0: never
 }
 
 type pendingBatch struct {
@@ -209,7 +213,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("node: no node of the topology is called %q", cfg.ID)
 	}
 	n := &Node{cfg: cfg, m: m, self: self, log: log.With("node", cfg.ID), boot: nonce(), meta: cluster.NewMeta(m),
-		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, wake: make(chan struct{}, 1), calm: make(chan struct{}, 1), groups: map[uint32]*group{},
+		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, held: map[int]*handover{}, wake: make(chan struct{}, 1), calm: make(chan struct{}, 1), groups: map[uint32]*group{},
 		shards: make([]*shard, cfg.Shards), leaders: make([]atomic.Int64, cfg.Shards), terms: make([]atomic.Uint64, cfg.Shards),
 		vouched: make([]atomic.Int64, cfg.Shards)}
 	for i := range n.leaders {

@@ -121,8 +121,10 @@ func dialling(t *testing.T, direct, other string) (*Node, *peer) {
 	t.Cleanup(func() {
 		cancel()
 		wg.Wait()
+		// What a context's end has started may still be closing a connection.
 		buf := make([]byte, 1<<20)
-		require.NotContains(t, string(buf[:runtime.Stack(buf, true)]), "node.(*peer)")
+		require.Eventually(t, func() bool { return !strings.Contains(string(buf[:runtime.Stack(buf, true)]), "node.(*peer)") },
+			5*time.Second, time.Millisecond, "a goroutine of the peer is left")
 	})
 	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.up }, 10*time.Second, time.Millisecond)
 	return n, p

@@ -60,9 +60,13 @@ type peer struct {
 	moved chan bool      // the route has changed; true: what the old path carries is lost
 	old   sync.WaitGroup // connections that end behind their last frame
 
-	heard   atomic.Int64 // node clock of the last bytes from it
-	dropped atomic.Uint64
-	sent    atomic.Uint64
+	heard    atomic.Int64  // node clock of the last bytes from it
+	pinged   atomic.Int64  // and of its last ping; 0 when that was taken note of
+	interval atomic.Int64  // between its last two pings; 0: not known
+	late     atomic.Int64  // of its last ping, beyond the quickest frame
+	phi      atomic.Uint64 // bits of a float64, for the metrics
+	dropped  atomic.Uint64
+	sent     atomic.Uint64
 }
 
 // send appends frames if the connection is up; false means that nothing was
@@ -412,6 +416,9 @@ type inbound struct {
 	// the sender's on sending: what a frame took beyond it is its delay.
 	least time.Duration
 	timed time.Duration // our clock when least was last looked at; 0: never
+
+	beat  time.Duration // our clock at the last ping
+	awake uint64        // how often this process had slept then
 }
 
 // delay says how long a frame was under way beyond the quickest one of this
@@ -619,6 +626,7 @@ func (m *mail) add(in *inbound, now time.Duration, typ byte, p []byte) error {
 		}
 		m.hints = append(m.hints, hs...)
 		m.pinged = true
+		in.pinged(now, late)
 	case frameControl:
 		var c control
 		if err := json.Unmarshal(p, &c); err != nil {
@@ -629,6 +637,20 @@ func (m *mail) add(in *inbound, now time.Duration, typ byte, p []byte) error {
 		return fmt.Errorf("%w: unknown type %d", errFrame, typ)
 	}
 	return nil
+}
+
+// pinged notes a heartbeat and the interval before it, unless this process
+// itself slept meanwhile.
+func (in *inbound) pinged(now, late time.Duration) {
+	p, awake := in.n.peers[in.from], in.n.Awake(now)
+	if in.beat != 0 && awake == in.awake {
+		p.interval.Store(int64(now - in.beat))
+	} else {
+		p.interval.Store(0)
+	}
+	in.beat, in.awake = now, awake
+	p.late.Store(int64(late))
+	p.pinged.Store(int64(now))
 }
 
 func (in *inbound) hello(p []byte) (h hello, no refusal) {

@@ -134,6 +134,19 @@ func (n *Node) standStill(now time.Duration, requests []*gateway.Request) {
 			g.shard.lease.Store(0)
 		}
 	}
+	for _, g := range n.order {
+		for _, r := range g.early {
+			r.Fail(gateway.NotApplied, "this node waits for a recovery")
+		}
+		g.early = nil
+	}
+	for s, h := range n.held {
+		for _, r := range h.reqs {
+			r.Fail(gateway.NotApplied, "this node waits for a recovery")
+		}
+		n.holding -= len(h.reqs)
+		delete(n.held, s)
+	}
 	n.forwards.failAll("this node waits for a recovery")
 	n.lastTick = now
 	n.ticked.Store(int64(now))
@@ -293,13 +306,16 @@ func canary(ctx context.Context, addr string) error {
 	return err
 }
 
+// heardLately is a time in which a node that runs says something, several times.
+const heardLately = time.Second
+
 // heardWithin lists the nodes of regions that were heard lately.
 func (n *Node) heardWithin(now time.Duration, regions []string) (heard []string) {
 	for i, p := range n.peers {
 		if p == nil || !slices.Contains(regions, n.m.Nodes[i].Region) {
 			continue
 		}
-		if h := p.heard.Load(); h != 0 && now-time.Duration(h) < suspectAfter {
+		if h := p.heard.Load(); h != 0 && now-time.Duration(h) < heardLately {
 			heard = append(heard, p.id)
 		}
 	}

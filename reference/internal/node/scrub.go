@@ -149,7 +149,7 @@ func (n *Node) mend(now time.Duration, g *group) {
 	s := &g.scrub
 	if g.g.IsLeader() {
 		for _, f := range g.g.Followers() {
-			if node, _ := cluster.NodeOf(f.ID); f.Active && !f.Learner && node >= 0 && node < len(n.m.Nodes) && n.manager.alive(now, node, 0) {
+			if node, _ := cluster.NodeOf(f.ID); f.Active && !f.Learner && node >= 0 && node < len(n.m.Nodes) && !n.manager.suspects(node) {
 				if g.g.Transfer(now, f.ID) == nil {
 					g.dirty = true
 				}

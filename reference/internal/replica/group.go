@@ -520,6 +520,18 @@ func (g *Group) Serving() bool {
 	return g.state == raft.StateLeader && g.ready && g.cfg.Mode == Active && !g.lease.transferring
 }
 
+// Coming says that this replica has been elected and will serve in a moment:
+// it has not applied an entry of its own term, or has no lease yet.
+func (g *Group) Coming(now, within time.Duration) bool {
+	if g.state != raft.StateLeader || g.cfg.Mode != Active || g.lease.transferring {
+		return false
+	}
+	return !g.ready || g.lease.until == 0 && now-g.readyAt < within
+}
+
+// HandingOver says that a transfer of leadership away from here is under way.
+func (g *Group) HandingOver() bool { return g.state == raft.StateLeader && g.lease.transferring }
+
 // SetMode changes what the replica may do; roles come from the meta group.
 func (g *Group) SetMode(m Mode) { g.cfg.Mode = m }
 

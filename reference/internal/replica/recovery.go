@@ -52,6 +52,3 @@ func (g *Group) Add(next uint64, voter bool) (done bool, err error) {
 	}
 	return false, nil
 }
-
-// Transferring says whether leadership is being handed over right now.
-func (g *Group) Transferring() bool { return g.state == raft.StateLeader && g.lease.transferring }
