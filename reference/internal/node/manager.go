@@ -173,8 +173,8 @@ func (m *manager) decide(now time.Duration) {
 			}
 			return // the best region that is there is primary already
 		}
-		if r.Role == "tertiary" {
-			continue // only an operator makes it primary
+		if r.Role == "tertiary" || r.Role == cluster.Edge {
+			continue // only an operator makes a tertiary primary, and nobody an edge
 		}
 		hold := failBackAfter
 		if out {

@@ -119,8 +119,11 @@ func dialling(t *testing.T, direct, other string) (*Node, *peer) {
 	t.Cleanup(func() {
 		cancel()
 		wg.Wait()
-		buf := make([]byte, 1<<20)
-		require.NotContains(t, string(buf[:runtime.Stack(buf, true)]), "node.(*peer)")
+		// A function of a context that has ended may still be closing a socket.
+		require.Eventually(t, func() bool {
+			buf := make([]byte, 1<<20)
+			return !strings.Contains(string(buf[:runtime.Stack(buf, true)]), "node.(*peer)")
+		}, 5*time.Second, 5*time.Millisecond, "a goroutine of the peer is left")
 	})
 	require.Eventually(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.up }, 10*time.Second, time.Millisecond)
 	return n, p
