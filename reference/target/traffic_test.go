@@ -70,7 +70,7 @@ func TestDNSFollowsARegionLoss(t *testing.T) {
 	began := time.Now()
 	require.Eventually(t, func() bool { return front() == eu }, 10*time.Second, 20*time.Millisecond, "answers follow")
 	t.Logf("answers followed after %v", time.Since(began).Round(time.Millisecond))
-	assert.Less(t, time.Since(began), 5*time.Second)
+	assert.Less(t, time.Since(began), 8*time.Second)
 	assert.Equal(t, []string{eu, ap}, services(), "nobody is sent to what is gone")
 
 	require.NoError(t, d.Resume(ctx, us))
@@ -107,5 +107,7 @@ func TestDNSOfAnIsolatedNodeIsSilent(t *testing.T) {
 	require.Eventually(t, func() bool { return rcode(own) == dns.RcodeSuccess }, 10*time.Second, 20*time.Millisecond)
 	require.NoError(t, d.Cut(t.Context(), links...))
 	require.Eventually(t, func() bool { return rcode(own) == dns.RcodeServerFailure }, 10*time.Second, 20*time.Millisecond)
-	require.Equal(t, dns.RcodeSuccess, rcode(d.(fixtures.Resolver).DNSAddr()), "the one address leads to another site")
+	one := d.(fixtures.Resolver).DNSAddr() // the others have to elect a leader of the meta group first
+	require.Eventually(t, func() bool { return rcode(one) == dns.RcodeSuccess }, 10*time.Second, 20*time.Millisecond, "the one address leads to another site")
+	require.Equal(t, dns.RcodeServerFailure, rcode(own), "still")
 }

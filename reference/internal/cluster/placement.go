@@ -20,9 +20,13 @@ const Slots = 16384
 // Region is one region of the platform, in order of preference.
 type Region struct {
 	Name  string `json:"name"`
-	Role  string `json:"role"` // primary, secondary, tertiary
+	Role  string `json:"role"` // primary, secondary, tertiary, edge
 	Nodes int    `json:"nodes"`
 }
+
+// Edge is the role of regions whose nodes are gateways: they hold no replicas
+// and learn what the meta group decides. They come behind all others.
+const Edge = "edge"
 
 // Node is one node; Index is its place over all regions.
 type Node struct {
@@ -139,7 +143,7 @@ func NewMap(regions []Region, shards, replicas int) (*Map, error) {
 			if len(m.places[0]) == replicas {
 				break
 			}
-			if r.Nodes <= round {
+			if r.Nodes <= round || r.Role == Edge {
 				continue
 			}
 			m.placeRegion(r, round)
@@ -239,6 +243,9 @@ func (m *Map) MetaVoters() (voters, learners []int) {
 // metaVoters is how many voters each region has.
 func metaVoters(regions []Region) []int {
 	out := make([]int, len(regions))
+	if i := slices.IndexFunc(regions, func(r Region) bool { return r.Role == Edge }); i >= 0 {
+		regions = regions[:i]
+	}
 	var want []int
 	has := func(i, nodes int) bool { return i < len(regions) && regions[i].Nodes >= nodes }
 	switch {

@@ -66,7 +66,9 @@ func (n *Node) view(now time.Duration) traffic.View {
 	for i, x := range n.m.Nodes {
 		v.Down[x.ID] = i != n.self.Index && n.manager.suspects(i)
 	}
-	v.Down[n.cfg.ID] = n.notReady(now) != ""
+	// While shards are without a leader no node is ready: the next region's has
+	// to be named all the same, since that is where they will be.
+	v.Down[n.cfg.ID] = !n.started.Load() || n.manager.rejoining
 	if g := n.groups[metaGroup]; g != nil {
 		leader, _ := cluster.NodeOf(g.g.Leader())
 		switch {

@@ -16,6 +16,10 @@ func (n *Node) failoverHandler(mux *http.ServeMux) {
 			http.Error(w, fmt.Sprintf("no region is called %q", region), http.StatusBadRequest)
 			return
 		}
+		if n.m.Region(region).Role == cluster.Edge {
+			http.Error(w, fmt.Sprintf("%s is an edge: its nodes hold no replicas", region), http.StatusBadRequest)
+			return
+		}
 		if !n.started.Load() {
 			http.Error(w, "starting", http.StatusServiceUnavailable)
 			return

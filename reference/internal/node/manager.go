@@ -75,7 +75,7 @@ func (m *manager) init(n *Node) {
 	m.shun = map[int]time.Duration{}
 	topo := failover.Topology{Self: n.self.Index}
 	for _, r := range n.m.Regions {
-		topo.Regions = append(topo.Regions, failover.Region{Name: r.Name, Tertiary: r.Role == "tertiary"})
+		topo.Regions = append(topo.Regions, failover.Region{Name: r.Name, Tertiary: r.Role == "tertiary" || r.Role == cluster.Edge})
 	}
 	for _, nd := range n.m.Nodes {
 		topo.Nodes = append(topo.Nodes, failover.Node{ID: nd.ID, Region: slices.IndexFunc(n.m.Regions, func(r cluster.Region) bool { return r.Name == nd.Region })})
