@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -85,6 +86,11 @@ func (r *Reference) Partitions() int { return r.current().Shards }
 // PartitionOf implements fixtures.Target.
 func (r *Reference) PartitionOf(key string) int { return r.current().ShardOf([]byte(key)) }
 
+// settingSessionMemory bounds the values of sessions in a node's memory, in
+// bytes; the others are on its disk. The other settings are the intervals and
+// bounds of the failover manager.
+const settingSessionMemory = "session_memory"
+
 // Command implements fixtures.Target: it writes the node's configuration
 // beside its data.
 func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtures.Command, error) {
@@ -109,7 +115,15 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 		clients[id] = net.JoinHostPort(host, port)
 	}
 	var fo failover.Config
+	var memory int64
 	for _, name := range slices.Sorted(maps.Keys(s.Topology.Settings)) {
+		if name == settingSessionMemory {
+			var err error
+			if memory, err = strconv.ParseInt(s.Topology.Settings[name], 10, 64); err != nil || memory < 4096 {
+				return fixtures.Command{}, fmt.Errorf("settings of the reference: %s: %q is not a number of bytes of at least 4096", name, s.Topology.Settings[name])
+			}
+			continue
+		}
 		if err := fo.Set(name, s.Topology.Settings[name]); err != nil {
 			return fixtures.Command{}, fmt.Errorf("settings of the reference: %w", err)
 		}
@@ -117,7 +131,7 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	c := node.Config{Cluster: s.Topology.Name, ID: s.ID, Dir: filepath.Join(s.Dir, "store"), Client: s.Listen[fixtures.PortClient],
 		Peer: s.Listen[fixtures.PortPeer], Admin: s.Listen[fixtures.PortAdmin], Peers: s.Peers, Clients: clients,
 		Regions: regions(s.Topology), Shards: s.Topology.Shards, Replicas: s.Topology.Replicas, Seed: s.Seed,
-		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(), Failover: fo}
+		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(), Failover: fo, SessionMemory: memory}
 	for id, ps := range s.Paths {
 		if len(ps) < 2 {
 			continue
