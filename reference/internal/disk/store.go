@@ -42,6 +42,9 @@ type Identity struct {
 	Generation  uint32 `json:"generation"`
 	Cluster     string `json:"cluster"`
 	Incarnation uint64 `json:"incarnation"`
+	// Replicas that this node holds, where they are not those of the first
+	// placement: group -> the number in its identity.
+	Replicas map[uint32]uint32 `json:"replicas,omitempty"`
 }
 
 // ErrClosed is returned by a store after Close.

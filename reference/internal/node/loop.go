@@ -127,9 +127,9 @@ func (n *Node) stopLoop() {
 	rs := n.requests
 	n.requests = nil
 	n.mu.Unlock()
-	for _, sh := range n.shards {
-		if sh != nil {
-			sh.lease.Store(0)
+	for _, g := range n.order {
+		if g.shard != nil {
+			g.shard.lease.Store(0)
 		}
 	}
 	for _, r := range rs {
@@ -220,7 +220,7 @@ func (n *Node) take(now time.Duration, m *mail) {
 	for _, r := range m.raft {
 		g := n.groups[r.group]
 		// A message to an identity that this node no longer has is for nobody.
-		if g == nil || r.m.GetTo() != cluster.RaftID(n.self.Index, n.generation) {
+		if g == nil || r.m.GetTo() != g.g.ID() {
 			continue
 		}
 		if node, _ := cluster.NodeOf(r.m.GetFrom()); node != m.from {
@@ -455,6 +455,7 @@ type storedBatch struct {
 	groups []*group
 	items  []*replica.Storage
 	snaps  []snapItem
+	drop   *group // its data are to be deleted
 }
 
 type snapItem struct {

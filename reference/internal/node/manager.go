@@ -40,16 +40,22 @@ type manager struct {
 	rejoining bool
 	asked     time.Duration
 	primary   string
-	promoted  atomic.Uint64 // role changes that this node proposed and that were applied
+	placing   time.Duration // when a change of placements was last asked for
+
+	toldMembers map[uint32]time.Duration // group -> when others were told its members
+
+	promoted atomic.Uint64 // role changes that this node proposed and that were applied
 }
 
 // control messages between nodes.
 type control struct {
-	Kind   string           `json:"kind"` // rejoin, state, report
+	Kind   string           `json:"kind"` // rejoin, state, report, members
 	Node   string           `json:"node,omitempty"`
 	Nonce  uint64           `json:"nonce,omitempty"`
 	State  *cluster.State   `json:"state,omitempty"`
 	Report *failover.Report `json:"report,omitempty"`
+	Group  uint32           `json:"group,omitempty"` // members: who is in this group
+	IDs    []uint64         `json:"ids,omitempty"`
 }
 
 func (m *manager) init(n *Node) {
@@ -65,6 +71,7 @@ func (m *manager) init(n *Node) {
 	cfg.NoHysteresis = cfg.NoHysteresis || n.cfg.Mutant == "no-hysteresis"
 	m.fo = failover.New(cfg, topo, n.Now())
 	m.leaders = make([]int, n.cfg.Shards)
+	m.toldMembers = map[uint32]time.Duration{}
 	m.primary = n.meta.State().Primary
 	m.usage.init()
 }
@@ -90,8 +97,9 @@ func (m *manager) tick(now time.Duration) {
 	}
 	if now-m.balanced >= balanceEvery {
 		m.balanced = now
-		m.balance(now)
 		m.replaceLost()
+		m.place(now)
+		m.balance(now)
 	}
 }
 
@@ -213,6 +221,8 @@ func (m *manager) outcome(o cluster.Outcome) {
 		m.promoted.Add(1)
 		m.n.events.emit("promoted", []string{o.Command.Region}, fmt.Sprintf("%s is primary in epoch %d: %s", o.Command.Region, o.State.Epoch, o.Command.Reason),
 			map[string]string{"epoch": strconv.FormatUint(o.State.Epoch, 10)})
+	case "place":
+		m.placed(o)
 	case "rejoin":
 		m.n.events.emit("rejoin", []string{o.Command.Node}, fmt.Sprintf("%s lost its disk and gets generation %d", o.Command.Node, o.State.Generations[o.Command.Node]), nil)
 	}
@@ -231,13 +241,14 @@ func (m *manager) roles(st cluster.State) {
 // caught up. A Passive leader hands over to anybody who is Active (rule 4).
 func (m *manager) balance(now time.Duration) {
 	n := m.n
+	st := n.meta.State()
 	for _, g := range n.order {
-		if g.shard == nil || !g.g.IsLeader() {
+		if g.shard == nil || !g.g.IsLeader() || g.moving {
 			continue
 		}
 		followers := g.g.Followers()
 		mine := n.modeFor(g.shard) == replica.Passive
-		for _, cand := range n.m.Preference(g.shard.index, m.primary) {
+		for _, cand := range n.m.Prefer(n.m.Placement(&st, g.shard.index), m.primary) {
 			if cand == n.self.Index {
 				if mine {
 					continue
@@ -268,7 +279,8 @@ func (m *manager) balance(now time.Duration) {
 // that meta has given out since, one step at a time (rule 8).
 func (m *manager) replaceLost() {
 	n := m.n
-	gens := n.meta.State().Generations
+	st := n.meta.State()
+	gens := st.Generations
 	if len(gens) == 0 {
 		return
 	}
@@ -277,12 +289,12 @@ func (m *manager) replaceLost() {
 			continue
 		}
 		for _, id := range g.g.Members() {
-			node, gen := cluster.NodeOf(id)
+			node, _ := cluster.NodeOf(id)
 			if node < 0 || node >= len(n.m.Nodes) {
 				continue
 			}
-			if want := gens[n.m.Nodes[node].ID]; gen < want {
-				if _, err := g.g.Replace(id, cluster.RaftID(node, want)); err != nil {
+			if want := gens[n.m.Nodes[node].ID]; cluster.GenerationOf(id) < want {
+				if _, err := g.g.Replace(id, n.wanted(&st, g, node)); err != nil {
 					n.debugf("replace %x in group %d: %v", id, g.id, err)
 				}
 				g.dirty = true
@@ -313,6 +325,14 @@ func (m *manager) broadcast(c control) {
 	}
 }
 
+func (m *manager) send(to int, c control) {
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic(err)
+	}
+	m.n.peers[to].send(func(out []byte) []byte { return AppendFrame(out, frameControl, b) })
+}
+
 func (m *manager) control(now time.Duration, from int, c *control) {
 	n := m.n
 	switch c.Kind {
@@ -320,6 +340,8 @@ func (m *manager) control(now time.Duration, from int, c *control) {
 		if c.Report != nil {
 			m.fo.Report(now, from, *c.Report)
 		}
+	case "members":
+		n.removed(now, c.Group, c.IDs)
 	case "rejoin":
 		meta := n.groups[metaGroup]
 		if meta == nil || !meta.g.Serving() || n.m.Nodes[from].ID != c.Node {
@@ -330,18 +352,15 @@ func (m *manager) control(now time.Duration, from int, c *control) {
 			m.propose(now, cluster.Command{Kind: "rejoin", Node: c.Node, Nonce: c.Nonce})
 			return
 		}
-		b, err := json.Marshal(control{Kind: "state", Node: c.Node, Nonce: c.Nonce, State: &st})
-		if err != nil {
-			panic(err)
-		}
-		n.peers[from].send(func(out []byte) []byte { return AppendFrame(out, frameControl, b) })
+		m.send(from, control{Kind: "state", Node: c.Node, Nonce: c.Nonce, State: &st})
 	case "state":
 		if !m.rejoining || c.State == nil || c.Nonce != n.boot || c.State.Nonces[n.cfg.ID] != n.boot {
 			return
 		}
 		gen := c.State.Generations[n.cfg.ID]
 		n.generation, n.incarnation = gen, c.State.Incarnation
-		if err := n.store.SetIdentity(disk.Identity{Node: n.cfg.ID, Cluster: n.cfg.Cluster, Generation: gen, Incarnation: n.incarnation}); err != nil {
+		n.replicas = n.placedHere(c.State)
+		if err := n.store.SetIdentity(disk.Identity{Node: n.cfg.ID, Cluster: n.cfg.Cluster, Generation: gen, Incarnation: n.incarnation, Replicas: n.replicas}); err != nil {
 			n.fatal = err
 			return
 		}
