@@ -217,7 +217,7 @@ func (m *manager) leave(now time.Duration, g *group, nodes []int) {
 func (m *manager) tellMembers(g *group) {
 	in := map[int]bool{}
 	ids := g.g.Members()
-	for _, id := range ids {
+	for _, id := range g.g.Voters() { // a learner may be one that an older replica stands in the way of
 		node, _ := cluster.NodeOf(id)
 		in[node] = true
 	}
