@@ -74,7 +74,9 @@ func TestLostNodeIsReplacedInItsRegion(t *testing.T) {
 			require.NoError(t, d.Restart(ctx, s.ID, fixtures.StartOptions{}))
 		}
 	}
-	require.Eventually(t, func() bool { return events.count("placement-restored") >= lost && events.count("replica-removed") >= 2*lost }, 40*time.Second, 50*time.Millisecond,
+	require.Eventually(t, func() bool {
+		return events.count("placement-restored") >= lost && events.count("replica-removed") >= 2*lost
+	}, 40*time.Second, 50*time.Millisecond,
 		"the stand-ins go, and so do the replicas under the old identity")
 	rctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()

@@ -205,7 +205,6 @@ type Machine struct {
 	led       bool  // leaders were ever given
 	incidents []*incident
 	sessions  int // led by all together while all was well
-	self      Report
 	out       Output
 }
 

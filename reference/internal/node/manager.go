@@ -35,7 +35,6 @@ type manager struct {
 	reported  time.Duration
 	balanced  time.Duration
 	usage     usage
-	down      []int // as last reported
 	leaders   []int
 	rejoining bool
 	asked     time.Duration
