@@ -34,7 +34,7 @@ func TestCatalogueLoadsAndDeclares(t *testing.T) {
 			assert.Equal(t, "0", e.Spec.Objectives[safety], "%s: %s", e.Name, safety)
 		}
 	}
-	assert.Equal(t, []string{"baseline", "node-crash", "node-pause", "one-way-partition", "power-loss", "region-crash", "region-loss", "region-partition"}, names)
+	assert.Equal(t, []string{"baseline", "node-crash", "node-loss-twice", "node-pause", "one-way-partition", "power-loss", "region-crash", "region-loss", "region-partition"}, names)
 
 	loss, err := Named("region-loss")
 	require.NoError(t, err)
