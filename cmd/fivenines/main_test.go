@@ -112,7 +112,7 @@ func TestListJSON(t *testing.T) {
 	require.Equal(t, exitMet, code)
 	var l listing
 	require.NoError(t, json.Unmarshal([]byte(out), &l))
-	assert.Len(t, l.Scenarios, 8)
+	assert.Len(t, l.Scenarios, 9)
 	assert.NotEmpty(t, l.Faults)
 	assert.NotEmpty(t, l.Objectives)
 	assert.Contains(t, l.Topologies, "three-region")
