@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -24,11 +25,16 @@ type State struct {
 	Chosen      string            `json:"chosen,omitempty"` // the region that an operator made primary: it stays until it is lost
 	Generations map[string]uint32 `json:"generations"`      // node -> generation of its Raft identities
 	Nonces      map[string]uint64 `json:"nonces"`           // node -> process that was given its generation
+
+	// Placements that differ from the map's own; MetaPlace is the meta group's voters.
+	Places map[int][]int          `json:"places,omitempty"` // shard -> nodes
+	Placed uint32                 `json:"placed,omitempty"` // rises with every change of placements
+	Joins  map[int]map[int]uint32 `json:"joins,omitempty"`  // shard -> node -> the placement that gave it to it
 }
 
 // Command changes the state if its conditions hold.
 type Command struct {
-	Kind string `json:"kind"` // promote, rejoin
+	Kind string `json:"kind"` // promote, rejoin, place
 	// Promote: makes Region primary if the epoch is still Epoch.
 	Region string `json:"region,omitempty"`
 	Epoch  uint64 `json:"epoch,omitempty"`
@@ -39,6 +45,10 @@ type Command struct {
 	// repeated requests of one process from those of the next.
 	Node  string `json:"node,omitempty"`
 	Nonce uint64 `json:"nonce,omitempty"`
+	// Place: puts shards onto these nodes if Placed is still that.
+	Places map[int][]int `json:"places,omitempty"`
+	Placed uint32        `json:"placed,omitempty"`
+
 	// From tells the proposer its own commands.
 	From uint64 `json:"from,omitempty"`
 }
@@ -71,6 +81,10 @@ func (s State) clone() State {
 	for k, v := range s.Nonces {
 		c.Nonces[k] = v
 	}
+	c.Places, c.Joins = maps.Clone(s.Places), maps.Clone(s.Joins)
+	for k, v := range c.Joins {
+		c.Joins[k] = maps.Clone(v)
+	}
 	return c
 }
 
@@ -96,10 +110,12 @@ func (m *Meta) Apply(_ uint64, data []byte) (any, error) {
 		// A request that is repeated gets no second generation; a process that
 		// lost its disk once more is another process.
 		_, known := m.m.NodeByID(c.Node)
-		if ok = known && c.Nonce != 0 && m.s.Nonces[c.Node] != c.Nonce; ok {
+		if ok = known && c.Nonce != 0 && m.s.Nonces[c.Node] != c.Nonce && m.s.Generations[c.Node] < mostPlaced; ok {
 			m.s.Generations[c.Node]++
 			m.s.Nonces[c.Node] = c.Nonce
 		}
+	case "place":
+		ok = m.place(c)
 	default:
 		return nil, fmt.Errorf("meta command: unknown kind %q", c.Kind)
 	}
@@ -142,7 +158,12 @@ func (m *Meta) Restore(data []byte) error {
 // Preference orders a shard's replicas by how much they should lead: those in
 // the primary region first, then in the regions' order.
 func (m *Map) Preference(shard int, primary string) []int {
-	out := slices.Clone(m.Replicas(shard))
+	return m.Prefer(m.Replicas(shard), primary)
+}
+
+// Prefer orders any replicas so.
+func (m *Map) Prefer(replicas []int, primary string) []int {
+	out := slices.Clone(replicas)
 	rank := func(n int) int {
 		r := m.Nodes[n].Region
 		if r == primary {

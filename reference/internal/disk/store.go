@@ -42,6 +42,12 @@ type Identity struct {
 	Generation  uint32 `json:"generation"`
 	Cluster     string `json:"cluster"`
 	Incarnation uint64 `json:"incarnation"`
+	// Replicas that this node holds, where they are not those of the first
+	// placement: group -> the number in its identity. None at all is not nil.
+	Replicas map[uint32]uint32 `json:"replicas"`
+	// Dropped replicas of this generation: group -> the number in the last one's
+	// identity. That one and those before it never come back.
+	Dropped map[uint32]uint32 `json:"dropped,omitempty"`
 }
 
 // ErrClosed is returned by a store after Close.

@@ -104,17 +104,20 @@ func (n *Node) notReady(now time.Duration) string {
 		if g.shard != nil && g.g.IsLeader() && (!g.g.Serving() || g.g.LeaseUntil() <= now) {
 			return fmt.Sprintf("shard %d is led here without a lease yet", g.shard.index)
 		}
+		if g.shard != nil && !slices.Contains(n.m.Replicas(g.shard.index), n.self.Index) {
+			continue // stands in for another node
+		}
 		members := g.g.Members()
 		if g.shard != nil {
 			members = g.g.Voters()
 		}
-		if !slices.Contains(members, cluster.RaftID(n.self.Index, n.generation)) {
+		if !slices.Contains(members, g.g.ID()) {
 			return fmt.Sprintf("not yet a member of group %d", g.id)
 		}
 		for _, id := range g.g.Members() {
 			// In the joint configuration the lost identity still counts: to lose
 			// another replica now would cost the quorum.
-			if node, gen := cluster.NodeOf(id); node == n.self.Index && gen != n.generation {
+			if node, _ := cluster.NodeOf(id); node == n.self.Index && id != g.g.ID() {
 				return fmt.Sprintf("its old identity has not left group %d yet", g.id)
 			}
 		}
@@ -188,7 +191,8 @@ func (n *Node) adminHandler() http.Handler {
 // Info implements gateway.Node: the INFO command.
 func (n *Node) Info() string {
 	leads, keys := 0, 0
-	for _, s := range n.shards {
+	for i := range n.shards {
+		s := n.shards[i].Load()
 		if s == nil {
 			continue
 		}
@@ -231,8 +235,8 @@ func newMetrics(n *Node) *metrics {
 	gauge("connections", "Open client connections.", func() float64 { return float64(n.server.Conns()) })
 	gauge("shards_led", "Shards that this node serves under a lease.", func() float64 {
 		c := 0
-		for _, s := range n.shards {
-			if s != nil && int64(n.Now()) < s.lease.Load() {
+		for i := range n.shards {
+			if s := n.shards[i].Load(); s != nil && int64(n.Now()) < s.lease.Load() {
 				c++
 			}
 		}
@@ -240,8 +244,8 @@ func newMetrics(n *Node) *metrics {
 	})
 	gauge("sessions", "Sessions held in the replicas of this node.", func() float64 {
 		c := 0
-		for _, s := range n.shards {
-			if s != nil {
+		for i := range n.shards {
+			if s := n.shards[i].Load(); s != nil {
 				c += s.table.Len()
 			}
 		}
@@ -249,8 +253,8 @@ func newMetrics(n *Node) *metrics {
 	})
 	gauge("session_bytes", "Bytes of keys and values in the replicas of this node.", func() float64 {
 		c := 0
-		for _, s := range n.shards {
-			if s != nil {
+		for i := range n.shards {
+			if s := n.shards[i].Load(); s != nil {
 				c += s.table.Bytes()
 			}
 		}

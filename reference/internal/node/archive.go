@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -194,6 +195,7 @@ func (a *archiver) look(ctx context.Context) (all []seen) {
 	}) {
 		return nil
 	}
+	a.forget(found)
 	for _, s := range found {
 		st := a.shards[s.g.shard.index]
 		if st == nil {
@@ -209,6 +211,16 @@ func (a *archiver) look(ctx context.Context) (all []seen) {
 		}
 	}
 	return found
+}
+
+// forget closes the archives of shards that are no longer here.
+func (a *archiver) forget(found []seen) {
+	for i := range a.shards {
+		if !slices.ContainsFunc(found, func(s seen) bool { return s.g.shard.index == i }) {
+			delete(a.shards, i)
+			a.led.Delete(i)
+		}
+	}
 }
 
 func (a *archiver) head(kind string, s seen) archive.Head {

@@ -12,7 +12,7 @@ import (
 // ReadHere implements gateway.Node. The order matters (rule 1): the value is
 // read first, and only then is the lease compared with the clock.
 func (n *Node) ReadHere(shard int, dst, key []byte, eventual bool) (value []byte, found, ok bool) {
-	sh := n.shards[shard]
+	sh := n.shards[shard].Load()
 	if sh == nil {
 		return dst, false, false
 	}
@@ -72,7 +72,7 @@ func (n *Node) serve(now time.Duration, r *gateway.Request) {
 			g.batch = append(g.batch, r)
 			return
 		}
-		if r.Kind != gateway.Write && (r.Eventual && !g.shard.bad.Load() || int64(now) < g.shard.lease.Load()) {
+		if r.Kind != gateway.Write && (r.Eventual && n.shards[r.Shard].Load() != nil && !g.shard.bad.Load() || int64(now) < g.shard.lease.Load()) {
 			n.read(now, g.shard, r)
 			return
 		}
@@ -383,7 +383,7 @@ func (n *Node) leaderOf(shard int, now time.Duration) int {
 	case l < 0:
 		return -1
 	case l == n.self.Index:
-		if sh := n.shards[shard]; sh == nil || int64(now) >= sh.lease.Load() {
+		if sh := n.shards[shard].Load(); sh == nil || int64(now) >= sh.lease.Load() {
 			return -1
 		}
 	case now-time.Duration(n.vouched[shard].Load()) > hintsLast:
@@ -397,6 +397,7 @@ func (n *Node) leaderOf(shard int, now time.Duration) int {
 func (n *Node) Slots() []gateway.SlotRange {
 	var out []gateway.SlotRange
 	now := n.Now()
+	st := n.meta.State()
 	for _, run := range n.m.Runs() {
 		shard := run.Shard
 		r := gateway.SlotRange{Start: run.Start, End: run.End}
@@ -405,7 +406,7 @@ func (n *Node) Slots() []gateway.SlotRange {
 			continue
 		}
 		r.Nodes = append(r.Nodes, n.addr(leader))
-		for _, p := range n.m.Replicas(shard) {
+		for _, p := range n.m.Placement(&st, shard) {
 			if p != leader {
 				r.Nodes = append(r.Nodes, n.addr(p))
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,9 +134,9 @@ func (n *Node) stopLoop() {
 	rs := n.requests
 	n.requests = nil
 	n.mu.Unlock()
-	for _, sh := range n.shards {
-		if sh != nil {
-			sh.lease.Store(0)
+	for _, g := range n.order {
+		if g.shard != nil {
+			g.shard.lease.Store(0)
 		}
 	}
 	for _, r := range rs {
@@ -230,7 +231,7 @@ func (n *Node) take(now time.Duration, m *mail) {
 	for _, r := range m.raft {
 		g := n.groups[r.group]
 		// A message to an identity that this node no longer has is for nobody.
-		if g == nil || r.m.GetTo() != cluster.RaftID(n.self.Index, n.generation) {
+		if g == nil || r.m.GetTo() != g.g.ID() {
 			continue
 		}
 		if node, _ := cluster.NodeOf(r.m.GetFrom()); node != m.from {
@@ -408,6 +409,9 @@ func (n *Node) publish(now time.Duration, g *group) {
 	if sh == nil {
 		return
 	}
+	if n.shards[sh.index].Load() == nil && n.groups[g.id] == g && slices.Contains(g.g.Voters(), g.g.ID()) {
+		n.shards[sh.index].Store(sh) // it has caught up and counts
+	}
 	serving := g.g.Serving()
 	if serving && sh.since.Load() == 0 {
 		// A new leader's clock goes on from the last committed stamp.
@@ -471,6 +475,7 @@ type storedBatch struct {
 	groups []*group
 	items  []*replica.Storage
 	snaps  []snapItem
+	drop   *group // its data are to be deleted
 }
 
 type snapItem struct {

@@ -43,6 +43,9 @@ type manager struct {
 
 	unfit string                // why this node must not lead shards; "": it may
 	shun  map[int]time.Duration // nodes that said so of themselves, and until when it holds
+
+	placing     time.Duration            // when a change of placements was last asked for
+	toldMembers map[uint32]time.Duration // group -> when others were told its members
 }
 
 func mustJSON(v any) []byte {
@@ -55,14 +58,17 @@ func mustJSON(v any) []byte {
 
 // control messages between nodes.
 type control struct {
-	Kind   string           `json:"kind"` // rejoin, state, report, unfit; of the scrubber: sum, want-state, state-piece
+	Kind   string           `json:"kind"` // rejoin, state, report, unfit, members; of the scrubber: sum, want-state, state-piece
 	Node   string           `json:"node,omitempty"`
 	Nonce  uint64           `json:"nonce,omitempty"`
 	State  *cluster.State   `json:"state,omitempty"`
 	Report *failover.Report `json:"report,omitempty"`
 
+	Group uint32   `json:"group,omitempty"` // of members and of the scrubber
+	IDs   []uint64 `json:"ids,omitempty"`   // members: the identities in the group
+	Index uint64   `json:"index,omitempty"` // members: up to which its leader has applied
+
 	// Of the scrubber.
-	Group  uint32 `json:"group,omitempty"`
 	Sum    digest `json:"sum,omitzero"`
 	Offset int    `json:"offset,omitempty"`
 	Size   int    `json:"size,omitempty"`
@@ -83,6 +89,7 @@ func (m *manager) init(n *Node) {
 	cfg.NoHysteresis = cfg.NoHysteresis || n.cfg.Mutant == "no-hysteresis"
 	m.fo = failover.New(cfg, topo, n.Now())
 	m.leaders = make([]int, n.cfg.Shards)
+	m.toldMembers = map[uint32]time.Duration{}
 	m.primary = n.meta.State().Primary
 	m.usage.init()
 }
@@ -109,9 +116,10 @@ func (m *manager) tick(now time.Duration) {
 	if now-m.balanced >= balanceEvery {
 		m.balanced = now
 		m.stepBack()
-		m.balance(now)
 		m.replaceLost()
 		m.addMissing()
+		m.place(now)
+		m.balance(now)
 	}
 }
 
@@ -234,6 +242,8 @@ func (m *manager) outcome(o cluster.Outcome) {
 		m.promoted.Add(1)
 		m.n.events.emit("promoted", []string{o.Command.Region}, fmt.Sprintf("%s is primary in epoch %d: %s", o.Command.Region, o.State.Epoch, o.Command.Reason),
 			map[string]string{"epoch": strconv.FormatUint(o.State.Epoch, 10)})
+	case "place":
+		m.placed(o)
 	case "rejoin":
 		m.n.events.emit("rejoin", []string{o.Command.Node}, fmt.Sprintf("%s lost its disk and gets generation %d", o.Command.Node, o.State.Generations[o.Command.Node]), nil)
 	}
@@ -252,13 +262,14 @@ func (m *manager) roles(st cluster.State) {
 // caught up. A Passive leader hands over to anybody who is Active (rule 4).
 func (m *manager) balance(now time.Duration) {
 	n := m.n
+	st := n.meta.State()
 	for _, g := range n.order {
-		if g.shard == nil || !g.g.IsLeader() {
+		if g.shard == nil || !g.g.IsLeader() || g.moving && m.unfit == "" {
 			continue
 		}
 		followers := g.g.Followers()
 		mine := m.unfit != "" || n.modeFor(g.shard) == replica.Passive
-		for _, cand := range n.m.Preference(g.shard.index, m.primary) {
+		for _, cand := range n.m.Prefer(n.m.Placement(&st, g.shard.index), m.primary) {
 			if cand == n.self.Index {
 				if mine {
 					continue
@@ -289,7 +300,8 @@ func (m *manager) balance(now time.Duration) {
 // that meta has given out since, one step at a time (rule 8).
 func (m *manager) replaceLost() {
 	n := m.n
-	gens := n.meta.State().Generations
+	st := n.meta.State()
+	gens := st.Generations
 	if len(gens) == 0 {
 		return
 	}
@@ -298,12 +310,15 @@ func (m *manager) replaceLost() {
 			continue
 		}
 		for _, id := range g.g.Members() {
-			node, gen := cluster.NodeOf(id)
+			node, _ := cluster.NodeOf(id)
 			if node < 0 || node >= len(n.m.Nodes) {
 				continue
 			}
-			if want := gens[n.m.Nodes[node].ID]; gen < want {
-				if _, err := g.g.Replace(id, cluster.RaftID(node, want)); err != nil {
+			if g.shard != nil && !slices.Contains(n.m.Placement(&st, g.shard.index), node) {
+				continue // it goes, and nobody comes for it: see move
+			}
+			if want := gens[n.m.Nodes[node].ID]; cluster.GenerationOf(id) < want {
+				if _, err := g.g.Replace(id, n.wanted(&st, g, node)); err != nil {
 					n.debugf("replace %x in group %d: %v", id, g.id, err)
 				}
 				g.dirty = true
@@ -343,6 +358,8 @@ func (m *manager) control(now time.Duration, from int, c *control) {
 		if c.Report != nil {
 			m.fo.Report(now, from, *c.Report)
 		}
+	case "members":
+		n.removed(c)
 	case "rejoin":
 		meta := n.groups[metaGroup]
 		if meta == nil || !meta.g.Serving() || n.m.Nodes[from].ID != c.Node {
@@ -353,17 +370,13 @@ func (m *manager) control(now time.Duration, from int, c *control) {
 			m.propose(now, cluster.Command{Kind: "rejoin", Node: c.Node, Nonce: c.Nonce})
 			return
 		}
-		b, err := json.Marshal(control{Kind: "state", Node: c.Node, Nonce: c.Nonce, State: &st})
-		if err != nil {
-			panic(err)
-		}
-		n.peers[from].send(func(out []byte) []byte { return AppendFrame(out, frameControl, b) })
+		n.sendControl(from, control{Kind: "state", Node: c.Node, Nonce: c.Nonce, State: &st})
 	case "state":
 		if !m.rejoining || c.State == nil || c.Nonce != n.boot || c.State.Nonces[n.cfg.ID] != n.boot || c.State.Incarnation < n.incarnation.Load() {
 			return
 		}
 		gen := c.State.Generations[n.cfg.ID]
-		if err := n.join(gen, c.State.Incarnation); err != nil {
+		if err := n.join(gen, c.State); err != nil {
 			n.fatal = err
 			return
 		}

@@ -94,7 +94,10 @@ type Node struct {
 	meta   *cluster.Meta
 	timing replica.Timing
 
-	incarnation atomic.Uint64 // 0: not known yet
+	incarnation atomic.Uint64     // 0: not known yet
+	replicas    map[uint32]uint32 // as disk.Identity.Replicas
+	dropped     map[uint32]uint32 // as disk.Identity.Dropped
+	dropping    map[uint32]bool   // groups whose data are being deleted
 	generation  uint32
 
 	peers   []*peer // by node index; nil at our own
@@ -126,7 +129,7 @@ type Node struct {
 	frozenAt time.Duration // 0: not frozen; see recovery.go
 	prepared bool          // frozen, with an order on disk
 
-	shards  []*shard // by shard; nil where not placed here. Fixed after start.
+	shards  []atomic.Pointer[shard] // by shard; nil where no replica that counts is here
 	leaders []atomic.Int64
 	terms   []atomic.Uint64
 	vouched []atomic.Int64 // node clock when the leader last said that it leads
@@ -150,6 +153,8 @@ type group struct {
 	id      uint32
 	g       *replica.Group
 	shard   *shard // nil: meta
+	placed  uint32 // the placement that brought it here
+	moving  bool   // this leader is changing its members
 	dirty   bool
 	batch   []*gateway.Request // to be proposed at the end of this turn
 	pending []pendingBatch     // proposed, in order
@@ -213,8 +218,8 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("node: no node of the topology is called %q", cfg.ID)
 	}
 	n := &Node{cfg: cfg, m: m, self: self, log: log.With("node", cfg.ID), boot: nonce(), meta: cluster.NewMeta(m),
-		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, held: map[int]*handover{}, wake: make(chan struct{}, 1), calm: make(chan struct{}, 1), groups: map[uint32]*group{},
-		shards: make([]*shard, cfg.Shards), leaders: make([]atomic.Int64, cfg.Shards), terms: make([]atomic.Uint64, cfg.Shards),
+		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, held: map[int]*handover{}, dropping: map[uint32]bool{}, wake: make(chan struct{}, 1), calm: make(chan struct{}, 1), groups: map[uint32]*group{},
+		shards: make([]atomic.Pointer[shard], cfg.Shards), leaders: make([]atomic.Int64, cfg.Shards), terms: make([]atomic.Uint64, cfg.Shards),
 		vouched: make([]atomic.Int64, cfg.Shards)}
 	for i := range n.leaders {
 		n.leaders[i].Store(-1)
@@ -376,7 +381,7 @@ func (n *Node) openGroups() error {
 				}
 			}
 		}
-		n.generation = id.Generation
+		n.generation, n.replicas, n.dropped = id.Generation, id.Replicas, id.Dropped
 		n.incarnation.Store(id.Incarnation)
 	case n.cfg.First, n.cfg.Mutant == "lost-disk":
 		n.incarnation.Store(1)
@@ -405,32 +410,21 @@ func (n *Node) addGroups(joining bool) error {
 	joining = joining || n.incarnation.Load() > 1
 	now := n.Now()
 	voters, learners := n.m.MetaVoters()
-	if err := n.addGroup(metaGroup, nil, voters, learners, n.meta, joining, now); err != nil {
+	if err := n.addGroup(metaGroup, nil, 0, voters, learners, n.meta, joining, now); err != nil {
 		return err
 	}
 	for s := range n.cfg.Shards {
-		places := n.m.Replicas(s)
-		here := false
-		for _, p := range places {
-			here = here || p == n.self.Index
-		}
-		if !here {
-			continue
-		}
-		sh := n.shards[s]
-		if sh == nil {
-			sh = &shard{index: s, table: n.newTable(s)}
-			n.shards[s] = sh
-		}
-		if err := n.addGroup(uint32(s+1), sh, places, nil, &tableMachine{t: sh.table, self: n.boot, shard: s}, joining, now); err != nil {
-			return err
+		if placed, here := n.hosted(s); here {
+			if err := n.addShard(now, s, placed, joining || placed != 0); err != nil {
+				return err
+			}
 		}
 	}
 	n.joined.Store(true)
 	return nil
 }
 
-func (n *Node) addGroup(id uint32, sh *shard, voters, learners []int, machine replica.Machine, joining bool, now time.Duration) error {
+func (n *Node) addGroup(id uint32, sh *shard, placed uint32, voters, learners []int, machine replica.Machine, joining bool, now time.Duration) error {
 	st, err := n.store.Load(id)
 	if err != nil {
 		return err
@@ -446,13 +440,13 @@ func (n *Node) addGroup(id uint32, sh *shard, voters, learners []int, machine re
 	if sh == nil {
 		mu = replica.Mutants{NoFailover: mu.NoFailover}
 	}
-	g, err := replica.New(replica.Config{Group: id, ID: cluster.RaftID(n.self.Index, n.generation), Voters: ids(voters), Learners: ids(learners),
+	g, err := replica.New(replica.Config{Group: id, ID: cluster.ReplicaID(n.self.Index, n.generation, placed), Voters: ids(voters), Learners: ids(learners),
 		Mode: n.modeFor(sh), Rank: max(0, slices.Index(voters, n.self.Index)), Timing: n.timing, Machine: machine, Restarted: !n.cfg.First, Joining: joining && st.Snapshot == nil && len(st.Entries) == 0,
 		Mutants: mu, Seed: n.cfg.Seed, Logf: n.debugf}, st, now)
 	if err != nil {
 		return err
 	}
-	gr := &group{id: id, g: g, shard: sh, dirty: true}
+	gr := &group{id: id, g: g, shard: sh, placed: placed, dirty: true}
 	gr.machine, _ = machine.(*tableMachine)
 	n.groups[id] = gr
 	n.order = append(n.order, gr)

@@ -202,7 +202,7 @@ func (n *Node) report(now time.Duration) Report {
 		Regions: n.cfg.Regions, Shards: n.cfg.Shards, Replicas: n.cfg.Replicas, Frozen: n.frozen(now), Groups: []GroupReport{}, Peers: []PeerReport{}}
 	for _, g := range n.order {
 		gr := GroupReport{Group: g.id, Committed: g.g.Committed(), Applied: g.g.Applied(), Voters: len(g.g.Voters()), HeardS: (now - g.g.Heard()).Seconds(), ArchiveLagS: -1, SnapshotAgeS: -1,
-			Voter: slices.Contains(g.g.Voters(), cluster.RaftID(n.self.Index, n.generation))}
+			Voter: slices.Contains(g.g.Voters(), g.g.ID())}
 		gr.Last, gr.LastTerm = g.g.Last()
 		if node, _ := cluster.NodeOf(g.g.Leader()); node >= 0 && node < len(n.m.Nodes) {
 			gr.Leader = n.m.Nodes[node].ID
@@ -464,44 +464,64 @@ func (m *manager) addMissing() {
 	if st.Incarnation <= 1 {
 		return
 	}
-	metaVoters, metaLearners := n.m.MetaVoters()
 	for _, g := range n.order {
 		if !g.g.IsLeader() {
 			continue
 		}
-		voters := metaVoters
-		if g.shard != nil {
-			voters = n.m.Replicas(g.shard.index)
-		}
-		wanted := voters
+		voters := n.m.Placement(&st, g.place())
+		wanted := slices.Clone(voters)
 		if g.shard == nil {
-			wanted = slices.Concat(metaVoters, metaLearners)
+			for node := range n.m.Nodes { // everybody learns
+				if !slices.Contains(voters, node) {
+					wanted = append(wanted, node)
+				}
+			}
 		}
-		members := g.g.Members()
+		// With as many voters as it should have it is left to place, which gives
+		// nobody's place away before another takes it.
+		short := len(g.g.Voters()) < len(voters)
 		for _, node := range wanted {
-			id := n.m.Nodes[node].ID
-			next := cluster.RaftID(node, st.Generations[id])
-			there := slices.ContainsFunc(members, func(x uint64) bool { i, _ := cluster.NodeOf(x); return i == node })
-			if st.Nonces[id] == 0 || there && !slices.Contains(members, next) {
+			votes := slices.Contains(voters, node)
+			next, mine := n.present(&st, g, node)
+			if !st.Joined(n.m.Nodes[node].ID) || !mine || votes && !short {
 				continue // not in this incarnation yet; or its disk was lost since, which replaceLost sees to
 			}
-			done, err := g.g.Add(next, slices.Contains(voters, node))
-			if err != nil {
+			if _, err := g.g.Add(next, votes); err != nil {
 				n.debugf("add %x to group %d: %v", next, g.id, err)
 			}
-			g.dirty = true
-			if !done {
-				break
-			}
+			g.dirty = true // one that does not answer does not keep the others out
 		}
 	}
 }
 
-// join takes the identity that meta gave this node.
-func (n *Node) join(generation uint32, incarnation uint64) error {
+// present is the identity of a node's replica in a group: the one that is a
+// member, if it is of the node's generation, else the one that it should have.
+// mine is false if only older generations are members.
+func (n *Node) present(st *cluster.State, g *group, node int) (id uint64, mine bool) {
+	id = n.wanted(st, g, node)
+	members := g.g.Members()
+	if slices.Contains(members, id) {
+		return id, true
+	}
+	mine = true
+	for _, x := range slices.Concat(g.g.Voters(), members) {
+		if i, _ := cluster.NodeOf(x); i != node {
+			continue
+		}
+		if cluster.GenerationOf(x) == cluster.GenerationOf(id) {
+			return x, true
+		}
+		mine = false
+	}
+	return id, mine
+}
+
+// join takes the identity and the replicas that meta gave this node.
+func (n *Node) join(generation uint32, st *cluster.State) error {
 	n.generation = generation
-	n.incarnation.Store(incarnation)
-	if err := n.store.SetIdentity(disk.Identity{Node: n.cfg.ID, Cluster: n.cfg.Cluster, Generation: generation, Incarnation: incarnation}); err != nil {
+	n.incarnation.Store(st.Incarnation)
+	n.replicas, n.dropped = n.placedHere(st), nil
+	if err := n.setIdentity(); err != nil {
 		return err
 	}
 	return n.addGroups(true)

@@ -14,30 +14,43 @@ const defaultSessionMemory = 1 << 30
 // newTable makes the table of a shard. The node's memory for values is shared
 // out evenly: over shards, which are placed evenly over nodes.
 func (n *Node) newTable(shard int) *session.Table {
+	t := session.NewTable()
+	t.SetCold(n.cold.Group(uint32(shard+1)), n.shareOfMemory())
+	return t
+}
+
+// shareOfMemory is what each table here may keep in memory.
+func (n *Node) shareOfMemory() int {
 	limit := n.cfg.SessionMemory
 	if limit == 0 {
 		limit = defaultSessionMemory
 	}
 	here := 0
 	for s := range n.cfg.Shards {
-		for _, p := range n.m.Replicas(s) {
-			if p == n.self.Index {
-				here++
-			}
+		if _, ok := n.hosted(s); ok {
+			here++
 		}
 	}
-	t := session.NewTable()
-	t.SetCold(n.cold.Group(uint32(shard+1)), int(limit/int64(max(1, here))))
-	return t
+	return int(limit / int64(max(1, here)))
+}
+
+// shareMemory shares it out again after a replica came or went.
+func (n *Node) shareMemory() {
+	share := n.shareOfMemory()
+	for _, g := range n.order {
+		if g.shard != nil {
+			g.shard.table.SetLimit(share)
+		}
+	}
 }
 
 // checkTables ends the node when a table can't read its values back.
 func (n *Node) checkTables() {
-	for _, s := range n.shards {
-		if s == nil || n.fatal != nil {
+	for _, g := range n.order { // also of those that do not count yet
+		if g.shard == nil || n.fatal != nil {
 			continue
 		}
-		if err := s.table.Err(); err != nil {
+		if err := g.shard.table.Err(); err != nil {
 			n.fatal = fmt.Errorf("sessions that left memory: %w", err)
 		}
 	}
@@ -45,7 +58,8 @@ func (n *Node) checkTables() {
 
 // residency sums up over the replicas of this node.
 func (n *Node) residency() (r session.Residency) {
-	for _, s := range n.shards {
+	for i := range n.shards {
+		s := n.shards[i].Load()
 		if s == nil {
 			continue
 		}

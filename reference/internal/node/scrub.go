@@ -160,10 +160,12 @@ func (n *Node) mend(now time.Duration, g *group) {
 	}
 	if s.asked == 0 || now-s.asked > reseedWait {
 		if s.asked != 0 { // the next one: this one does not answer
-			places := n.m.Replicas(g.shard.index)
-			if i := slices.Index(places, s.from); i >= 0 {
-				s.from = places[(i+1)%len(places)]
+			places := n.nodesOf(g.g.Voters())
+			if len(places) == 0 {
+				return
 			}
+			// Not found: it has left since, and the first is asked.
+			s.from = places[(slices.Index(places, s.from)+1)%len(places)]
 			if s.from == n.self.Index {
 				return
 			}
@@ -196,7 +198,7 @@ func (n *Node) mend(now time.Duration, g *group) {
 // scrubControl takes what other nodes say about checksums and states.
 func (n *Node) scrubControl(from int, c *control) {
 	g := n.groups[c.Group]
-	if g == nil || g.shard == nil || !slices.Contains(n.m.Replicas(g.shard.index), from) {
+	if g == nil || g.shard == nil || !slices.Contains(n.nodesOf(g.g.Members()), from) {
 		return
 	}
 	s := &g.scrub
@@ -223,10 +225,22 @@ func (n *Node) scrubControl(from int, c *control) {
 
 // flip damages a replica's state for a test: one bit of one session.
 func (n *Node) flip(shard int) bool {
-	if shard < 0 || shard >= len(n.shards) || n.shards[shard] == nil {
+	if shard < 0 || shard >= len(n.shards) {
 		return false
 	}
-	return n.shards[shard].table.Flip()
+	sh := n.shards[shard].Load()
+	return sh != nil && sh.table.Flip()
+}
+
+// nodesOf are the nodes that identities belong to, each once, in order.
+func (n *Node) nodesOf(ids []uint64) (nodes []int) {
+	for _, id := range ids {
+		if node, _ := cluster.NodeOf(id); node >= 0 && node < len(n.m.Nodes) {
+			nodes = append(nodes, node)
+		}
+	}
+	slices.Sort(nodes)
+	return slices.Compact(nodes)
 }
 
 // flipHandler exists only where a test asked for it in the environment.

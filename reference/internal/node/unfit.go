@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,9 +60,13 @@ func (m *manager) stepBack() {
 }
 
 // kept counts the shards with a replica here that nobody else is known to
-// lead: whoever takes one over needs our vote first, and then says so.
+// lead: whoever takes one over needs our vote first, and then says so. One
+// that has no vote, as it was just placed here or is going, waits for nobody.
 func (n *Node) kept() (c int) {
 	for _, g := range n.order {
+		if g.shard != nil && !slices.Contains(g.g.Voters(), g.g.ID()) {
+			continue
+		}
 		if leader, _ := cluster.NodeOf(g.g.Leader()); g.shard != nil && (g.g.Leader() == 0 || leader == n.self.Index) {
 			c++
 		}

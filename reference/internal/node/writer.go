@@ -71,6 +71,15 @@ func (w *writer) run(ctx context.Context) error {
 					return fmt.Errorf("cannot store a snapshot: %w", err)
 				}
 			}
+			if t.drop != nil {
+				if err := flush(); err != nil {
+					return err
+				}
+				if err := w.n.store.DeleteGroup(t.drop.id); err != nil {
+					return fmt.Errorf("cannot delete a replica that was taken away: %w", err)
+				}
+				w.n.do(func() { delete(w.n.dropping, t.drop.id) })
+			}
 			for _, it := range t.items {
 				b.Appends = append(b.Appends, it.Append)
 			}

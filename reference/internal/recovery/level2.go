@@ -72,7 +72,7 @@ func Reincarnate(dir string, m *cluster.Map, node string, o Order) (err error) {
 		seeds = append(seeds, seed)
 	}
 	slices.SortFunc(seeds, func(a, b Seed) int { return int(a.Group) - int(b.Group) })
-	next := disk.Identity{Node: node, Cluster: id.Cluster, Generation: gen, Incarnation: o.Incarnation}
+	next := disk.Identity{Node: node, Cluster: id.Cluster, Generation: gen, Incarnation: o.Incarnation, Replicas: held(m, self.Index, seeds)}
 	if err := Prepare(dir, next, seeds); err != nil {
 		return err
 	}
@@ -80,6 +80,27 @@ func Reincarnate(dir string, m *cluster.Map, node string, o Order) (err error) {
 		return err
 	}
 	return Install(dir, AsideName(id.Incarnation))
+}
+
+// held is what a node holds as the new incarnation begins: its part of the map's
+// own placement, and what it is the authority of although it stood in for
+// another node. nil: nothing but the former.
+func held(m *cluster.Map, node int, seeds []Seed) map[uint32]uint32 {
+	out, differs := map[uint32]uint32{}, false
+	for s := range m.Shards {
+		if slices.Contains(m.Replicas(s), node) {
+			out[uint32(s+1)] = 0
+		}
+	}
+	for _, s := range seeds {
+		if _, ok := out[s.Group]; !ok && s.Group != 0 {
+			out[s.Group], differs = 0, true
+		}
+	}
+	if !differs {
+		return nil
+	}
+	return out
 }
 
 // AsideName is the folder for the data of an incarnation that ended.
@@ -129,6 +150,7 @@ func cut(m *cluster.Map, group uint32, st disk.GroupState, o Order) (Seed, error
 	for node, gen := range o.Generations {
 		s.Generations[node], s.Nonces[node] = gen, o.Incarnation
 	}
+	m.Reincarnate(&s)
 	var err error
 	seed.Data, err = json.Marshal(s)
 	return seed, err

@@ -165,7 +165,11 @@ func (r *Restore) Write(ctx context.Context, dirs map[string]string) error {
 			return err
 		}
 	}
-	meta, err := json.Marshal(cluster.State{Incarnation: r.Next, Epoch: 1, Primary: r.m.Regions[0].Name, Generations: map[string]uint32{}, Nonces: map[string]uint64{}})
+	joined := map[string]uint64{} // everybody is there from the start, on the map's own placement
+	for _, n := range r.m.Nodes {
+		joined[n.ID] = r.Next
+	}
+	meta, err := json.Marshal(cluster.State{Incarnation: r.Next, Epoch: 1, Primary: r.m.Regions[0].Name, Generations: map[string]uint32{}, Nonces: joined})
 	if err != nil {
 		return err
 	}

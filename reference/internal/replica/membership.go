@@ -40,6 +40,77 @@ func (g *Group) Replace(old, next uint64) (done bool, err error) {
 	return false, nil
 }
 
+// Move takes one step towards the voters want: a missing one learns first, and
+// once it has caught up it takes a surplus one's place in one joint change
+// (rule 8). With demote what leaves goes on learning, and learners that are not
+// wanted are left alone. It is called again until it says that it is done; a
+// surplus leader has to hand over first.
+func (g *Group) Move(want []uint64, demote bool) (done bool, err error) {
+	if g.state != raft.StateLeader || !g.ready || g.lease.transferring {
+		return false, ErrNotLeader
+	}
+	if g.conf == nil || len(g.conf.GetVotersOutgoing()) > 0 || g.confPending {
+		return false, nil
+	}
+	voters, learners := g.conf.GetVoters(), g.conf.GetLearners()
+	leave := func(id uint64) *raftpb.ConfChangeSingle {
+		if demote {
+			return change(raftpb.ConfChangeAddLearnerNode, id)
+		}
+		return change(raftpb.ConfChangeRemoveNode, id)
+	}
+	for _, l := range learners {
+		if !demote && !slices.Contains(want, l) {
+			return false, g.proposeConf(change(raftpb.ConfChangeRemoveNode, l))
+		}
+	}
+	active := map[uint64]bool{}
+	for _, f := range g.Followers() {
+		active[f.ID] = f.Active
+	}
+	var surplus []uint64 // who does not answer goes first
+	for _, v := range voters {
+		switch {
+		case slices.Contains(want, v) || v == g.cfg.ID:
+		case active[v]:
+			surplus = append(surplus, v)
+		default:
+			surplus = append([]uint64{v}, surplus...)
+		}
+	}
+	for _, id := range want {
+		if slices.Contains(voters, id) {
+			continue
+		}
+		if !slices.Contains(learners, id) {
+			return false, g.proposeConf(change(raftpb.ConfChangeAddLearnerNode, id))
+		}
+		for _, f := range g.Followers() {
+			if f.ID != id || !f.Active || f.Behind >= 256 {
+				continue
+			}
+			cs := []*raftpb.ConfChangeSingle{change(raftpb.ConfChangeAddNode, id)}
+			if len(surplus) > 0 {
+				cs = append(cs, leave(surplus[0]))
+			}
+			return false, g.proposeConf(cs...)
+		}
+		return false, nil
+	}
+	if len(surplus) > 0 {
+		return false, g.proposeConf(leave(surplus[0]))
+	}
+	return true, nil
+}
+
+// Settled says that the configuration is no joint one and none is under way.
+func (g *Group) Settled() bool {
+	return g.conf != nil && len(g.conf.GetVotersOutgoing()) == 0 && !g.confPending
+}
+
+// ID is this replica's Raft identity.
+func (g *Group) ID() uint64 { return g.cfg.ID }
+
 func change(t raftpb.ConfChangeType, id uint64) *raftpb.ConfChangeSingle {
 	return &raftpb.ConfChangeSingle{Type: t.Enum(), NodeId: new(id)}
 }

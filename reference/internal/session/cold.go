@@ -41,6 +41,7 @@ type Residency struct {
 type shelf struct {
 	cold     Cold  // nil: everything stays
 	limit    int   // bytes of values in memory
+	goal     int   // that limit is lowered to, a little with each change
 	hand     *item // its next is the newest, its prev the next to go
 	hot      int
 	hotBytes int
@@ -72,7 +73,32 @@ func (s *shelf) drop(it *item) {
 func (t *Table) SetCold(c Cold, limit int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.shelf.cold, t.shelf.limit = c, limit
+	t.shelf.cold, t.shelf.limit, t.shelf.goal = c, limit, limit
+}
+
+// SetLimit changes how many bytes of values stay in memory. Less than now is
+// reached step by step: to move all at once would hold the owner up.
+func (t *Table) SetLimit(limit int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.shelf.goal = limit
+	t.shelf.limit = max(t.shelf.limit, limit)
+}
+
+// ErrDropped is the error of a table after Drop.
+var ErrDropped = errors.New("session: the table was dropped")
+
+// Drop ends a table that is no longer needed, and forgets what it has on disk,
+// so that another table may use the same Cold. Who still reads this one gets
+// what is in memory, or ErrDropped.
+func (t *Table) Drop() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.shelf.failure = ErrDropped
+	if t.shelf.cold == nil {
+		return nil
+	}
+	return t.shelf.cold.Reset()
 }
 
 // Err is why values that left memory can't be read back or written any more.
@@ -136,11 +162,17 @@ func (t *Table) each(keys []string, fn func(it *item, value []byte)) error {
 	return nil
 }
 
+// shrinkBytes is by how much a change lowers the limit that SetLimit lowered.
+const shrinkBytes = 256 << 10
+
 // makeRoom moves values to disk until those in memory fit.
 func (t *Table) makeRoom() {
 	s := &t.shelf
 	if s.cold == nil {
 		return
+	}
+	if s.limit > s.goal {
+		s.limit = max(s.goal, min(s.limit, s.hotBytes)-shrinkBytes)
 	}
 	for s.hotBytes > s.limit && s.hot > 1 && s.failure == nil {
 		it := s.hand.prev
@@ -203,6 +235,9 @@ func (t *Table) read(dst []byte, key string, serial uint64) (_ []byte, ok bool) 
 			t.shelf.failure = err
 		}
 		return dst, false
+	}
+	if errors.Is(t.shelf.failure, ErrDropped) {
+		return dst, false // it may be another table's
 	}
 	t.keep(it, v)
 	t.shelf.restored.Add(1)

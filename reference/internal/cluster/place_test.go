@@ -1,0 +1,131 @@
+package cluster
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// settle applies what Replace asks for until it asks for nothing more.
+func settle(t *testing.T, m *Map, meta *Meta, node func(int) Fitness, region func(string) Fitness) (changed int) {
+	t.Helper()
+	for range 3 {
+		s := meta.State()
+		places := m.Replace(&s, node, region)
+		if len(places) == 0 {
+			return changed
+		}
+		changed += len(places)
+		o := apply(t, meta, Command{Kind: "place", Places: places, Placed: s.Placed})
+		require.True(t, o.Applied)
+	}
+	t.Fatal("placements do not settle")
+	return 0
+}
+
+func TestReplace(t *testing.T) {
+	for _, replicas := range []int{3, 5} {
+		m := mapOf(t, threeRegion, 12, replicas)
+		fit := func(string) Fitness { return Fit }
+		gone := func(region string) func(string) Fitness {
+			return func(r string) Fitness {
+				if r == region {
+					return Gone
+				}
+				return Fit
+			}
+		}
+		without := func(f Fitness, nodes ...int) func(int) Fitness {
+			return func(n int) Fitness {
+				if slices.Contains(nodes, n) {
+					return f
+				}
+				return Fit
+			}
+		}
+		check := func(meta *Meta, lost ...int) {
+			s := meta.State()
+			for shard := MetaPlace; shard < 12; shard++ {
+				now := m.Placement(&s, shard)
+				require.Len(t, slices.Compact(slices.Sorted(slices.Values(now))), len(m.base(shard)), "two replicas on one node")
+				for _, n := range now {
+					require.NotContains(t, lost, n, "shard %d is still on a lost node", shard)
+				}
+			}
+		}
+		regionsOf := func(nodes []int) (out []string) {
+			for _, n := range nodes {
+				out = append(out, m.Nodes[n].Region)
+			}
+			return out
+		}
+
+		// A node is replaced in its region, and gets its place back.
+		meta := NewMeta(m)
+		require.Zero(t, settle(t, m, meta, without(Unsure, 0), fit), "not lost for long enough")
+		require.NotZero(t, settle(t, m, meta, without(Gone, 0), fit))
+		if replicas == 3 { // of five, two are in each region of three nodes: there is one substitute
+			check(meta, 0)
+		}
+		s := meta.State()
+		for shard := range 12 {
+			require.Equal(t, regionsOf(m.Replicas(shard)), regionsOf(m.Placement(&s, shard)), "shard %d left its region", shard)
+		}
+		require.Zero(t, settle(t, m, meta, without(Unsure, 0), fit), "back, but not for long enough")
+		require.NotZero(t, settle(t, m, meta, without(Fit), fit))
+		require.Empty(t, meta.State().Places)
+
+		// A region is replaced elsewhere once it is gone, and not before.
+		before := settle(t, m, meta, without(Gone, 0, 1, 2), fit)
+		require.Zero(t, before)
+		settle(t, m, meta, without(Gone, 0, 1, 2), gone("us-east-1"))
+		check(meta, 0, 1, 2)
+		settle(t, m, meta, without(Fit), fit)
+		require.Empty(t, meta.State().Places)
+
+		// Identities are never used twice.
+		joins := meta.State().Joins
+		require.NotEmpty(t, joins)
+		first := joins[m.replicasOn(0)][0]
+		settle(t, m, meta, without(Gone, 0, 1, 2), gone("us-east-1"))
+		settle(t, m, meta, without(Fit), fit)
+		require.Greater(t, meta.State().Joins[m.replicasOn(0)][0], first)
+		again := NewMeta(m)
+		require.NoError(t, again.Restore(meta.Snapshot()))
+		require.Equal(t, meta.Snapshot(), again.Snapshot())
+	}
+}
+
+// replicasOn is a shard that a node holds.
+func (m *Map) replicasOn(node int) int {
+	return slices.IndexFunc(m.places, func(p []int) bool { return slices.Contains(p, node) })
+}
+
+func TestPlaceIsRefused(t *testing.T) {
+	m := mapOf(t, threeRegion, 12, 3)
+	meta := NewMeta(m)
+	for name, c := range map[string]Command{
+		"two replicas on one node": {Places: map[int][]int{0: {1, 1, 4}}},
+		"too few":                  {Places: map[int][]int{0: {1, 4}}},
+		"no such node":             {Places: map[int][]int{0: {1, 4, 8}}},
+		"no such shard":            {Places: map[int][]int{12: {1, 4, 6}}},
+		"another view":             {Places: map[int][]int{0: {1, 4, 6}}, Placed: 1},
+		"nothing":                  {},
+	} {
+		c.Kind = "place"
+		require.False(t, apply(t, meta, c).Applied, name)
+		require.Equal(t, NewMeta(m).State(), meta.State(), name)
+	}
+}
+
+func TestFiveReplicasAreTwoTwoOne(t *testing.T) {
+	m := mapOf(t, threeRegion, 12, 5)
+	for s := range 12 {
+		per := map[string]int{}
+		for _, n := range m.Replicas(s) {
+			per[m.Nodes[n].Region]++
+		}
+		require.Equal(t, map[string]int{"us-east-1": 2, "eu-west-1": 2, "ap-southeast-1": 1}, per)
+	}
+}
