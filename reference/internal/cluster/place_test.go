@@ -129,3 +129,51 @@ func TestFiveReplicasAreTwoTwoOne(t *testing.T) {
 		require.Equal(t, map[string]int{"us-east-1": 2, "eu-west-1": 2, "ap-southeast-1": 1}, per)
 	}
 }
+
+// Nodes at the edge are nobody's substitute, however many others are lost.
+func TestNothingIsPlacedOnTheEdge(t *testing.T) {
+	m, err := NewMap([]Region{{"us", "primary", 3}, {"eu", "secondary", 3}, {"ap", "tertiary", 2}, {"sa", Edge, 9}}, 12, 3)
+	require.NoError(t, err)
+	meta := NewMeta(m)
+	node := func(n int) Fitness {
+		if m.Nodes[n].Region == "us" {
+			return Gone
+		}
+		return Fit
+	}
+	region := func(r string) Fitness {
+		if r == "us" {
+			return Gone
+		}
+		return Fit
+	}
+	require.NotZero(t, settle(t, m, meta, node, region))
+	s := meta.State()
+	for shard := MetaPlace; shard < 12; shard++ {
+		for _, n := range m.Placement(&s, shard) {
+			require.Less(t, n, 8, "shard %d", shard)
+		}
+	}
+	require.False(t, apply(t, meta, Command{Kind: "place", Places: map[int][]int{0: {8, 4, 6}}, Placed: s.Placed}).Applied)
+	require.True(t, apply(t, meta, Command{Kind: "place", Places: map[int][]int{0: {7, 4, 6}}, Placed: s.Placed}).Applied)
+}
+
+// A new incarnation begins without placements on nodes that it begins without.
+func TestPlacementsInANewIncarnation(t *testing.T) {
+	m := mapOf(t, threeRegion, 12, 3)
+	s := State{Incarnation: 2, Placed: 7, Joins: map[int]map[int]uint32{0: {3: 4}},
+		Places: map[int][]int{MetaPlace: {3, 4, 5, 6, 7}, 0: {3, 4, 6}, 1: {1, 4, 6}}, Nonces: map[string]uint64{}}
+	for _, n := range m.Nodes[3:] {
+		s.Nonces[n.ID] = 2
+	}
+	require.False(t, m.Whole(&s), "nobody of us-east-1")
+	m.Reincarnate(&s)
+	require.Equal(t, map[int][]int{MetaPlace: {3, 4, 5, 6, 7}, 0: {3, 4, 6}}, s.Places)
+	require.Empty(t, s.Joins)
+	require.EqualValues(t, 7, s.Placed, "numbers are never given out twice")
+	s.Nonces[m.Nodes[2].ID] = 9
+	require.True(t, m.Whole(&s))
+	require.False(t, s.Joined(m.Nodes[0].ID))
+	s = State{Incarnation: 1}
+	require.True(t, m.Whole(&s), "the first one lacks nobody")
+}

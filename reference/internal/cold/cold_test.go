@@ -267,3 +267,62 @@ func BenchmarkReadBack(b *testing.B) {
 		dst, _, _ = tb.Get(dst[:0], fmt.Appendf(nil, "s%d", i*7919%100_000))
 	}
 }
+
+// A table that is dropped leaves its part of the store to the next one, and
+// nobody who still reads it is told what that has there.
+func TestADroppedTableLeavesNothing(t *testing.T) {
+	s := store(t)
+	old := table(t, s.Group(1), 100)
+	set := func(tb *session.Table, value string) {
+		for i := range 5 {
+			apply(t, tb, 1, session.Op{Kind: session.Set, Key: fmt.Appendf(nil, "s%d", i), Value: []byte(strings.Repeat(value, 100))})
+		}
+	}
+	set(old, "o")
+	require.NotZero(t, old.Residency().Cold)
+	require.NoError(t, old.Drop())
+	n := 0
+	require.NoError(t, s.Group(1).Each(func([]byte, uint64, []byte) error { n++; return nil }))
+	require.Zero(t, n)
+	next := table(t, s.Group(1), 100)
+	set(next, "n")
+	for i := range 5 {
+		k := fmt.Appendf(nil, "s%d", i)
+		v, found, err := old.Get(nil, k)
+		if found {
+			require.Equal(t, strings.Repeat("o", 100), string(v))
+		} else {
+			require.ErrorIs(t, err, session.ErrDropped)
+		}
+		v, found, err = next.Get(nil, k)
+		require.NoError(t, err)
+		require.True(t, found)
+		require.Equal(t, strings.Repeat("n", 100), string(v))
+	}
+}
+
+// Less memory is reached in steps, more at once.
+func TestTheLimitFollows(t *testing.T) {
+	tb := table(t, store(t).Group(1), 4<<20)
+	value := []byte(strings.Repeat("v", 64<<10))
+	for i := range 64 {
+		apply(t, tb, 1, session.Op{Kind: session.Set, Key: fmt.Appendf(nil, "s%d", i), Value: value})
+	}
+	require.Equal(t, 4<<20, tb.Residency().HotBytes)
+	tb.SetLimit(1 << 20)
+	least := 4 << 20
+	for range 30 {
+		apply(t, tb, 1, session.Op{Kind: session.Pexpire, Key: []byte("s1"), TTL: 1000})
+		hot := tb.Residency().HotBytes
+		require.LessOrEqual(t, least-hot, 512<<10, "too much at once")
+		least = hot
+	}
+	require.LessOrEqual(t, least, 1<<20)
+	tb.SetLimit(4 << 20)
+	for i := range 64 {
+		_, found, err := tb.Get(nil, fmt.Appendf(nil, "s%d", i))
+		require.NoError(t, err)
+		require.True(t, found)
+	}
+	require.Equal(t, 4<<20, tb.Residency().HotBytes)
+}

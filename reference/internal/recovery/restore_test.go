@@ -81,6 +81,10 @@ func TestRestoreBuildsEveryNodesData(t *testing.T) {
 			require.Len(t, st.Snapshot.Meta.GetConfState().GetVoters(), 3)
 			if g == 0 {
 				require.Contains(t, string(st.Snapshot.Data), `"incarnation":2`)
+				var meta cluster.State
+				require.NoError(t, json.Unmarshal(st.Snapshot.Data, &meta))
+				require.Empty(t, meta.Places)
+				require.True(t, meta.Joined(id), "or nothing would ever be placed anew")
 				continue
 			}
 			tab := session.NewTable()
