@@ -156,8 +156,13 @@ func TestPlacementWaitsForTheReplicasOfANewIncarnation(t *testing.T) {
 	}
 	require.EqualValues(t, 3, a.meta.State().Placed, "c is still missing")
 
-	// The other case: with somebody of each region there it is known who is lost.
+	// A node that says that it is unfit is given nothing, not even if nobody else is left.
+	a.manager.unfit = "its disk is nearly full"
 	join("c-1", 78)
+	a.turns(200)
+	require.EqualValues(t, 3, a.meta.State().Placed)
+	// The other case: with somebody of each region there it is known who is lost.
+	a.manager.unfit = ""
 	a.until("what is lost is placed anew", func() bool { return a.meta.State().Placed > 3 })
 	for shard, nodes := range a.meta.State().Places {
 		require.Contains(t, nodes, 0, "nobody else lives: placement %d", shard)
@@ -256,6 +261,12 @@ func TestAReplicaThatWasTakenAwayLeavesNothing(t *testing.T) {
 	require.NotNil(t, a.groups[id(gone)])
 	require.NotNil(t, a.groups[id(kept)])
 	require.NotZero(t, onDisk(gone))
+
+	// The scrubber listens to those who are in the group now.
+	a.scrubControl(1, &control{Kind: "sum", Group: id(gone), Sum: digest{9, 1}})
+	require.Empty(t, was.scrub.heard, "the map's own place for it is not in force")
+	a.scrubControl(4, &control{Kind: "sum", Group: id(gone), Sum: digest{9, 1}})
+	require.Contains(t, was.scrub.heard, uint64(9))
 
 	left := onDisk(kept)
 	said(gone, 9, others...)
