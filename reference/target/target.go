@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -91,6 +92,10 @@ func (r *Reference) PartitionOf(key string) int { return r.current().ShardOf([]b
 // bounds of the failover manager.
 const settingSessionMemory = "session_memory"
 
+// settingAlertmanager is where alerts are told, such as http://127.0.0.1:9093,
+// if not to the Alertmanager that the backend runs.
+const settingAlertmanager = "alertmanager"
+
 // Command implements fixtures.Target: it writes the node's configuration
 // beside its data.
 func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtures.Command, error) {
@@ -116,11 +121,19 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	}
 	var fo failover.Config
 	var memory int64
+	alertmanager := s.Alerting
 	for _, name := range slices.Sorted(maps.Keys(s.Topology.Settings)) {
 		if name == settingSessionMemory {
 			var err error
 			if memory, err = strconv.ParseInt(s.Topology.Settings[name], 10, 64); err != nil || memory < 4096 {
 				return fixtures.Command{}, fmt.Errorf("settings of the reference: %s: %q is not a number of bytes of at least 4096", name, s.Topology.Settings[name])
+			}
+			continue
+		}
+		if name == settingAlertmanager {
+			alertmanager = strings.TrimSuffix(s.Topology.Settings[name], "/")
+			if u, err := url.Parse(alertmanager); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				return fixtures.Command{}, fmt.Errorf("settings of the reference: %s: %q is not a URL such as http://127.0.0.1:9093", name, alertmanager)
 			}
 			continue
 		}
@@ -131,7 +144,7 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	c := node.Config{Cluster: s.Topology.Name, ID: s.ID, Dir: filepath.Join(s.Dir, "store"), Client: s.Listen[fixtures.PortClient],
 		Peer: s.Listen[fixtures.PortPeer], Admin: s.Listen[fixtures.PortAdmin], Peers: s.Peers, Clients: clients,
 		Regions: regions(s.Topology), Shards: s.Topology.Shards, Replicas: s.Topology.Replicas, Seed: s.Seed,
-		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(), Failover: fo, SessionMemory: memory}
+		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(), Failover: fo, SessionMemory: memory, Alertmanager: alertmanager}
 	for id, ps := range s.Paths {
 		if len(ps) < 2 {
 			continue

@@ -181,6 +181,9 @@ func (m *manager) watch(now time.Duration) {
 		n.events.emit(e.Kind, e.Parts, e.Detail, e.Fields)
 		n.metrics.decisions.WithLabelValues(e.Kind, e.Fields["priority"]).Inc()
 	}
+	if n.cfg.Alertmanager != "" {
+		n.alerts.Store(&alertsNow{meta != nil && meta.g.Serving(), m.fo.Alerts()})
+	}
 	if out.Changed {
 		m.report(now)
 	}

@@ -53,7 +53,8 @@ type Config struct {
 	DropUnsynced bool   `json:"drop_unsynced"` // begin as after a power loss
 	Mutant       string `json:"mutant,omitempty"`
 
-	SessionMemory int64 `json:"session_memory,omitempty"` // bytes of values held in memory; the rest is on disk. 0: 1 GiB
+	Alertmanager  string `json:"alertmanager,omitempty"`   // its URL; empty: alerts are events only
+	SessionMemory int64  `json:"session_memory,omitempty"` // bytes of values held in memory; the rest is on disk. 0: 1 GiB
 
 	// Archive is the blob store (a directory or a URL) that the committed log is
 	// archived in; empty: none. The durations' zero is their default.
@@ -125,6 +126,7 @@ type Node struct {
 	seq      uint64
 	lastTick time.Duration
 	manager  manager
+	alerts   atomic.Pointer[alertsNow] // what tellAlerts tells
 	fatal    error
 	frozenAt time.Duration // 0: not frozen; see recovery.go
 	prepared bool          // frozen, with an order on disk
@@ -339,6 +341,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	spawn("clients", func(ctx context.Context) error { return n.server.Serve(ctx, listeners["client"]) })
 	spawn("room", n.watchRoom)
+	if cfg.Alertmanager != "" {
+		spawn("alerts", n.tellAlerts)
+	}
 	n.started.Store(true)
 	n.log.Info("started", "region", self.Region, "generation", n.generation, "client", cfg.Client, "mutant", cfg.Mutant)
 	select {
