@@ -28,18 +28,19 @@ const (
 // what that decides: roles move through the meta group and leaders by transfer.
 // Raft alone elects. It runs in the loop.
 type manager struct {
-	n         *Node
-	fo        *failover.Machine
-	lastPing  time.Duration
-	tell      bool // what this node leads has changed: ping at the end of this turn
-	reported  time.Duration
-	balanced  time.Duration
-	usage     usage
-	leaders   []int
-	rejoining bool
-	asked     time.Duration
-	primary   string
-	promoted  atomic.Uint64 // role changes that this node proposed and that were applied
+	replication *replication
+	n           *Node
+	fo          *failover.Machine
+	lastPing    time.Duration
+	tell        bool // what this node leads has changed: ping at the end of this turn
+	reported    time.Duration
+	balanced    time.Duration
+	usage       usage
+	leaders     []int
+	rejoining   bool
+	asked       time.Duration
+	primary     string
+	promoted    atomic.Uint64 // role changes that this node proposed and that were applied
 
 	unfit string                // why this node must not lead shards; "": it may
 	shun  map[int]time.Duration // nodes that said so of themselves, and until when it holds
@@ -107,6 +108,7 @@ func (m *manager) tick(now time.Duration) {
 		m.ping(now)
 	}
 	m.watch(now)
+	m.replication.watch(now, n)
 	if now-m.reported >= time.Duration(cfg.Heartbeat) {
 		m.report(now)
 	}
