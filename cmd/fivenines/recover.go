@@ -118,16 +118,29 @@ func printHealth(w io.Writer, h *reference.Health, all bool) error {
 
 func failoverCommand() *cobra.Command {
 	var name, to string
+	var mv moveFlags
 	cmd := &cobra.Command{
-		Use:   "failover --to REGION",
-		Short: "Make a region primary, in order and without a failed request",
+		Use:   "failover --to REGION [--shards N,N...]",
+		Short: "Make a region primary, or the home of some shards, in order and without a failed request",
 		Long: "failover moves the primary role through the meta group and waits until the region leads every shard.\n" +
-			"The choice stays until that region is lost or another is chosen. It is refused if the region's replicas are not up to date.",
+			"The choice stays until that region is lost or another is chosen. It is refused if the region's replicas are not up to date.\n\n" +
+			"With --shards it moves the home of these shards alone, and with it their sessions: the region leads them from then on, and\n" +
+			"again when it was lost and is back. --home undoes what an operator chose, for --shards or for all. Both say what would be\n" +
+			"moved and change nothing without --yes.",
+		Example: `  fivenines failover --to eu-west-1
+  fivenines failover --shards 3,7 --to eu-west-1 --yes
+  fivenines failover --home --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, es, err := running(name)
 			if err != nil {
 				return err
+			}
+			if mv.asked() {
+				return mv.run(cmd, es, to)
+			}
+			if to == "" {
+				return usageError("say --to REGION, or --home")
 			}
 			began := time.Now()
 			if err := reference.Failover(cmd.Context(), es, to); err != nil {
@@ -139,7 +152,7 @@ func failoverCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "default", "which one")
 	cmd.Flags().StringVar(&to, "to", "", "the region")
-	_ = cmd.MarkFlagRequired("to")
+	mv.add(cmd)
 	return cmd
 }
 
