@@ -41,6 +41,7 @@ type manager struct {
 	primary   string
 	epoch     uint64            // of the roles and homes that the replicas' modes follow
 	stand     map[string]string // who stood in for whom then
+	leaving   bool              // some shard is led here that should be led from elsewhere
 	promoted  atomic.Uint64     // role changes that this node proposed and that were applied
 
 	unfit string                // why this node must not lead shards; "": it may
@@ -113,7 +114,7 @@ func (m *manager) tick(now time.Duration) {
 	if now-m.reported >= time.Duration(cfg.Heartbeat) {
 		m.report(now)
 	}
-	if st := n.meta.State(); st.Primary != m.primary || st.Epoch != m.epoch {
+	if st := n.meta.State(); st.Primary != m.primary || st.Epoch != m.epoch || m.leaving {
 		m.roles(st)
 	}
 	if now-m.balanced >= balanceEvery {
@@ -258,9 +259,16 @@ func (m *manager) outcome(o cluster.Outcome) {
 }
 
 func (m *manager) roles(st cluster.State) {
-	m.primary, m.epoch, m.stand = st.Primary, st.Epoch, st.Stand
+	m.primary, m.epoch, m.stand, m.leaving = st.Primary, st.Epoch, st.Stand, false
 	for _, g := range m.n.order {
-		g.g.SetMode(m.n.modeFor(g.shard))
+		mode := m.n.modeFor(g.shard)
+		if mode == replica.Passive && g.g.Serving() {
+			// It was elected to serve, and goes on until it has handed over in order
+			// (balance): who serves nothing at once would fail requests.
+			m.leaving = true
+			continue
+		}
+		g.g.SetMode(mode)
 		g.dirty = true
 	}
 }
