@@ -146,6 +146,8 @@ func (w *Workload) complete() error {
 		return fmt.Errorf("witness, contested and eventual rates of %g, %g and %g do not fit into %g", w.Witness.Rate, w.Contested.Rate, w.Eventual.Rate, w.Rate)
 	case w.Eventual.Region < 0 || w.Eventual.Region > 255:
 		return fmt.Errorf("eventual reads in region %d", w.Eventual.Region)
+	case w.Home != nil && w.Partition == nil:
+		return errors.New("homes of partitions are given, and no Partition")
 	case w.Contested.Sessions < 0:
 		return fmt.Errorf("%d contested sessions", w.Contested.Sessions)
 	case len(w.Clients) == 0:

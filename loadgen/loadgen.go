@@ -39,6 +39,11 @@ type Workload struct {
 	Seed       int64
 	// Partition maps a key to the target's shard, for the record.
 	Partition func(key string) int
+	// Home, if it is set, is the region (by index) in which a partition is led while
+	// all is well. The clients of a region then create their sessions under keys of
+	// partitions that are at home there, and read no others: a session's home is
+	// where it was created.
+	Home func(partition int) (region int)
 	// Entries lists the front doors as clients of a region (by index) reach
 	// them, in the order in which they prefer them.
 	Entries func(region int) []Entry

@@ -363,8 +363,18 @@ func (t *trial) workload() loadgen.Workload {
 		Eventual:  loadgen.Eventual{Region: max(0, t.regionIndex(w.Eventual.Region)), Rate: w.Eventual.Rate},
 		Seed:      t.seed,
 		Partition: t.opt.Target.PartitionOf,
+		Home:      t.home(),
 		Entries:   t.entries,
 	}
+}
+
+// home says where partitions are at home, for clients who care.
+func (t *trial) home() func(partition int) int {
+	if t.spec.Workload.Homes != HomesLocal {
+		return nil
+	}
+	target := t.opt.Target.(fixtures.Homed) // see entrance
+	return func(p int) int { return t.regionIndex(target.HomeOf(p)) }
 }
 
 // clients are the shares of the load per region; beside the primary if the
@@ -392,6 +402,21 @@ func (r *run) regionIndex(name string) int {
 
 // entrance says whether clients can go the way that the scenario wants.
 func (t *trial) entrance() error {
+	if t.spec.Workload.Homes == HomesLocal {
+		h, ok := t.opt.Target.(fixtures.Homed)
+		if !ok {
+			return fmt.Errorf("clients with local homes: %w: the target %s does not say where its partitions are at home", fixtures.ErrNotHere, t.opt.Target.Name())
+		}
+		for _, c := range t.clients() {
+			name, some := t.topo.Regions[c.Region].Name, false
+			for p := range t.opt.Target.Partitions() {
+				some = some || h.HomeOf(p) == name
+			}
+			if !some {
+				return fmt.Errorf("clients with local homes: no partition is at home in %s", name)
+			}
+		}
+	}
 	if t.spec.Workload.Through != ThroughBalancers {
 		return nil
 	}
