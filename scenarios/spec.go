@@ -94,6 +94,9 @@ const (
 	ThroughNodes Through = "nodes"
 	// ThroughBalancers: clients know one load balancer a region, their own region's first.
 	ThroughBalancers Through = "balancers"
+	// ThroughDNS: clients know a name. They ask the platform's DNS for it, connect to
+	// what it answers, and ask again when the time to live is over or a connection fails.
+	ThroughDNS Through = "dns"
 )
 
 // Homes is where clients create their sessions, as seen from the shards' homes.

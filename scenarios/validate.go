@@ -132,8 +132,8 @@ func (v *validator) workload(w *Workload, topo *fixtures.Topology) {
 	if len(w.Clients) > 0 && math.Abs(float64(sum)-100) > 1e-6 {
 		v.fail("workload.clients", "adds up to %s, not 100 %%", sum)
 	}
-	if w.Through != "" && w.Through != ThroughNodes && w.Through != ThroughBalancers {
-		v.fail("workload.through", "%q is not %s or %s", w.Through, ThroughNodes, ThroughBalancers)
+	if w.Through != "" && w.Through != ThroughNodes && w.Through != ThroughBalancers && w.Through != ThroughDNS {
+		v.fail("workload.through", "%q is not %s, %s or %s", w.Through, ThroughNodes, ThroughBalancers, ThroughDNS)
 	}
 	v.homes(w, topo)
 	v.number("workload.witness.rate", w.Witness.Rate, 0, w.Rate)
