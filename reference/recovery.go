@@ -88,6 +88,9 @@ func PlanMove(ctx context.Context, nodes []Endpoint, region string, shards []int
 // Health is the state of a deployment, region by region and shard by shard.
 type Health = operator.Health
 
+// ShardHealth is one shard of it.
+type ShardHealth = operator.ShardHealth
+
 // CheckHealth asks every node.
 func CheckHealth(ctx context.Context, nodes []Endpoint) *Health {
 	return operator.CheckHealth(ctx, nodes)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -80,13 +81,13 @@ func printHealth(w io.Writer, h *reference.Health, all bool) error {
 	fmt.Fprintln(tw, "REGION\tROLE\tNODES UP\tSHARDS LED")
 	for _, r := range h.Regions {
 		role := r.Role
-		if r.Region == h.Primary {
+		if r.Region == h.Primary || slices.ContainsFunc(h.Shards, func(s reference.ShardHealth) bool { return s.Home == r.Region }) {
 			role += " (leads now)"
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%d of %d\t%d\n", r.Region, role, r.Up, r.Nodes, r.Leads)
 	}
 	if all {
-		fmt.Fprintln(tw, "\nSHARD\tLEADER\tREPLICAS\tLAG\tSESSIONS\tARCHIVE LAG\tSNAPSHOT AGE")
+		fmt.Fprintln(tw, "\nSHARD\tHOME\tLEADER\tREPLICAS\tLAG\tSESSIONS\tARCHIVE LAG\tSNAPSHOT AGE")
 		for _, s := range h.Shards {
 			name, sec := fmt.Sprint(s.Shard), func(v float64) string {
 				if v < 0 {
@@ -101,7 +102,7 @@ func printHealth(w io.Writer, h *reference.Health, all bool) error {
 			if leader == "" {
 				leader = "none"
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", name, leader, strings.Join(s.Replicas, " "), s.Lag, s.Sessions, sec(s.ArchiveLagS), sec(s.SnapshotS))
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", name, s.Home, leader, strings.Join(s.Replicas, " "), s.Lag, s.Sessions, sec(s.ArchiveLagS), sec(s.SnapshotS))
 		}
 	}
 	if err := tw.Flush(); err != nil {
