@@ -51,6 +51,12 @@ func (s *nameServer) set(name string, hosts ...string) {
 	s.hosts[name] = hosts
 }
 
+func (s *nameServer) change(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
+}
+
 func (s *nameServer) asked() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,9 +141,7 @@ func TestClientsFollowDNS(t *testing.T) {
 	mu.Unlock()
 
 	// While DNS knows nothing, or says so, the last answer is kept.
-	ns.mu.Lock()
-	ns.fail = true
-	ns.mu.Unlock()
+	ns.change(func() { ns.fail = true })
 	ops = r.run(1500 * time.Millisecond)
 	r.inTime()
 	require.Zero(t, count(ops, bad))
@@ -156,7 +160,7 @@ func keys(m map[uint8]int) (all []uint8) {
 func TestOutageLastsUntilDNSKnows(t *testing.T) {
 	t.Parallel()
 	ns := newNameServer(t, map[string][]string{"door.test": {"192.0.2.1"}})
-	ns.ttl = 60
+	ns.change(func() { ns.ttl = 60 })
 	r := newRig(t, Workload{DNS: ns.clients("door.test"), Rate: 500}, 0, 1)
 	r.fill()
 	var from, moved time.Duration
@@ -205,7 +209,7 @@ func TestLookup(t *testing.T) {
 	}
 	_, _, err := ns.clients("none.test", "nobody.test").lookup(ctx, 0)
 	require.ErrorContains(t, err, "no address for none.test or nobody.test")
-	ns.fail = true
+	ns.change(func() { ns.fail = true })
 	_, _, err = ns.clients("some.test").lookup(ctx, 0)
 	require.ErrorContains(t, err, "some.test: SERVFAIL")
 }
