@@ -63,7 +63,7 @@ func TestNamedSaysWhatWasMeant(t *testing.T) {
 	_, err := Named("regon-loss")
 	require.EqualError(t, err, `no scenario is called "regon-loss"; did you mean region-loss?`)
 	_, err = Named("everything")
-	require.ErrorContains(t, err, "there are all-regions-loss, balancer-crash")
+	require.ErrorContains(t, err, "there are active-active, all-regions-loss, balancer-crash")
 }
 
 func TestNamedIsACopy(t *testing.T) {
@@ -122,6 +122,8 @@ func TestMistakesNameLineAndField(t *testing.T) {
 		{"rate: 2000", "rate: 2000\n  ttl: 5 minutes", `x.yaml:6: workload.ttl: "5 minutes" is not a duration such as 500ms, 10s or 5m`},
 		{"rate: 2000", "rate: 2000\n  clients: {us-est-1: 100 %}", `x.yaml:6: workload.clients.us-est-1: no region is called "us-est-1"; did you mean us-east-1?`},
 		{"rate: 2000", "rate: 2000\n  witness: {rate: 5}", "x.yaml:6: workload.witness.region: is needed"},
+		{"rate: 2000", "rate: 2000\n  homes: here", `x.yaml:6: workload.homes: "here" is not any or local`},
+		{"rate: 2000", "rate: 2000\n  homes: local", "x.yaml:6: workload.homes: local needs a topology with active regions; in three-region one region leads alone"},
 		{"rate: 2000", "rate: 2000\n  eventual: {rate: 5}", "x.yaml:6: workload.eventual.region: is needed: the region whose replicas are read"},
 		{"rate: 2000", "rate: 2000\n  eventual: {region: eu-west-11, rate: 5}", `x.yaml:6: workload.eventual.region: no region is called "eu-west-11"; did you mean eu-west-1?`},
 		{"rate: 2000", "rate: 2000\n  eventual: {region: eu-west-1, rate: -5}", "x.yaml:6: workload.eventual.rate: -5 is not from 0 to 2000"},

@@ -87,6 +87,9 @@ func (r *Reference) Partitions() int { return r.current().Shards }
 // PartitionOf implements fixtures.Target.
 func (r *Reference) PartitionOf(key string) int { return r.current().ShardOf([]byte(key)) }
 
+// HomeOf implements fixtures.Homed.
+func (r *Reference) HomeOf(partition int) string { return r.current().HomeOf(partition) }
+
 // settingSessionMemory bounds the values of sessions in a node's memory, in
 // bytes; the others are on its disk. The other settings are the intervals and
 // bounds of the failover manager.

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -446,7 +445,7 @@ func (n *Node) addGroup(id uint32, sh *shard, placed uint32, voters, learners []
 		mu = replica.Mutants{NoFailover: mu.NoFailover}
 	}
 	g, err := replica.New(replica.Config{Group: id, ID: cluster.ReplicaID(n.self.Index, n.generation, placed), Voters: ids(voters), Learners: ids(learners),
-		Mode: n.modeFor(sh), Rank: max(0, slices.Index(voters, n.self.Index)), Timing: n.timing, Machine: machine, Restarted: !n.cfg.First, Joining: joining && st.Snapshot == nil && len(st.Entries) == 0,
+		Mode: n.modeFor(sh), Rank: n.rank(sh, voters), Timing: n.timing, Machine: machine, Restarted: !n.cfg.First, Joining: joining && st.Snapshot == nil && len(st.Entries) == 0,
 		Mutants: mu, Seed: n.cfg.Seed, Logf: n.debugf}, st, now)
 	if err != nil {
 		return err
@@ -459,11 +458,13 @@ func (n *Node) addGroup(id uint32, sh *shard, placed uint32, voters, learners []
 }
 
 // modeFor is rule 4: replicas in a tertiary region vote and do not campaign,
-// unless their region has been made primary.
+// unless their region has been made primary, or home of the shard.
 func (n *Node) modeFor(sh *shard) replica.Mode {
 	r := n.m.Region(n.self.Region)
-	if sh != nil && r.Role == "tertiary" && n.meta.State().Primary != r.Name {
-		return replica.Passive
+	if sh != nil && r.Role == "tertiary" {
+		if st := n.meta.State(); st.Primary != r.Name && n.m.Home(&st, sh.index) != r.Name {
+			return replica.Passive
+		}
 	}
 	return replica.Active
 }
