@@ -22,6 +22,7 @@ import (
 
 	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/loadgen/history"
+	"github.com/fivenines/fivenines/reference/internal/admission"
 	"github.com/fivenines/fivenines/reference/internal/cluster"
 	"github.com/fivenines/fivenines/reference/internal/failover"
 	"github.com/fivenines/fivenines/reference/internal/node"
@@ -87,8 +88,8 @@ func (r *Reference) Partitions() int { return r.current().Shards }
 func (r *Reference) PartitionOf(key string) int { return r.current().ShardOf([]byte(key)) }
 
 // settingSessionMemory bounds the values of sessions in a node's memory, in
-// bytes; the others are on its disk. The other settings are the intervals and
-// bounds of the failover manager.
+// bytes; the others are on its disk. The other settings are what a node takes on
+// ([admission.Config]) and the intervals and bounds of the failover manager.
 const settingSessionMemory = "session_memory"
 
 // Command implements fixtures.Target: it writes the node's configuration
@@ -115,6 +116,7 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 		clients[id] = net.JoinHostPort(host, port)
 	}
 	var fo failover.Config
+	var ad admission.Config
 	var memory int64
 	for _, name := range slices.Sorted(maps.Keys(s.Topology.Settings)) {
 		if name == settingSessionMemory {
@@ -124,14 +126,18 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 			}
 			continue
 		}
-		if err := fo.Set(name, s.Topology.Settings[name]); err != nil {
+		set := fo.Set
+		if slices.Contains(admission.Names(), name) {
+			set = ad.Set
+		}
+		if err := set(name, s.Topology.Settings[name]); err != nil {
 			return fixtures.Command{}, fmt.Errorf("settings of the reference: %w", err)
 		}
 	}
 	c := node.Config{Cluster: s.Topology.Name, ID: s.ID, Dir: filepath.Join(s.Dir, "store"), Client: s.Listen[fixtures.PortClient],
 		Peer: s.Listen[fixtures.PortPeer], Admin: s.Listen[fixtures.PortAdmin], Peers: s.Peers, Clients: clients,
 		Regions: regions(s.Topology), Shards: s.Topology.Shards, Replicas: s.Topology.Replicas, Seed: s.Seed,
-		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(), Failover: fo, SessionMemory: memory}
+		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(), Failover: fo, Admission: ad, SessionMemory: memory}
 	for id, ps := range s.Paths {
 		if len(ps) < 2 {
 			continue
