@@ -268,9 +268,10 @@ func (f *forwards) lost(n *Node, to int) {
 	}
 }
 
-func (f *forwards) failAll(why string) {
+func (f *forwards) failAll(n *Node, why string) {
 	for id, w := range f.waiting {
 		f.settle(id, w)
+		n.guard.breakers.Lost(w.to)
 		f.fail(w, why)
 	}
 	for to, rs := range f.out {

@@ -162,7 +162,7 @@ func (n *Node) stopLoop() {
 			r.Fail(gateway.NotApplied, "this node is stopping")
 		}
 	}
-	n.forwards.failAll("this node is stopping")
+	n.forwards.failAll(n, "this node is stopping")
 }
 
 // turn takes the whole mailbox and does what follows from it.
