@@ -88,8 +88,8 @@ func (b *Breakers) TimedOut(peer int) {
 	}
 }
 
-// Lost: a request's connection broke. That says nothing of the next one, but a
-// probe has failed.
+// Lost: a request ended in a way that says nothing of the next one, as with its
+// connection. A probe has failed then.
 func (b *Breakers) Lost(peer int) {
 	if b != nil && b.list[peer].IsHalfOpen() {
 		b.list[peer].RecordFailure()

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/fivenines/fivenines/reference/internal/admission"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
@@ -249,7 +250,11 @@ func (f *forwards) expire(n *Node, now time.Duration) {
 		}
 		if ok {
 			f.settle(f.queue[0], w)
-			n.guard.breakers.TimedOut(w.to)
+			if w.r.Priority >= admission.High {
+				n.guard.breakers.TimedOut(w.to)
+			} else {
+				n.guard.breakers.Lost(w.to) // bulk work that takes long says little of the peer
+			}
 			f.fail(w, "no answer from the leader in time")
 		}
 		f.queue = f.queue[1:]
