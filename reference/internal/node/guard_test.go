@@ -348,7 +348,7 @@ func TestANodeOverItsBoundShedsLoad(t *testing.T) {
 	require.NoError(t, f.c.GetEx(f.ctx, "k", time.Minute).Err())
 	require.NoError(t, f.c.Get(f.ctx, "k").Err())
 	require.NoError(t, f.c.Ping(f.ctx).Err())
-	require.NoError(t, f.c.ClusterSlots(f.ctx).Err())
+	require.NoError(t, f.c.Do(f.ctx, "CLUSTER", "SLOTS").Err())
 	m := f.metrics()
 	require.Contains(t, m, `fivenines_operations_shed_total{priority="normal",reason="usage"} 1`)
 	require.Contains(t, m, `fivenines_operations_shed_total{priority="critical",reason="usage"} 0`)
