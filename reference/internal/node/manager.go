@@ -182,7 +182,7 @@ func (m *manager) watch(now time.Duration) {
 		}
 	}
 	for _, i := range out.Lost {
-		n.forwards.lost(i)
+		n.forwards.lost(n, i)
 	}
 	for _, e := range out.Events {
 		n.events.emit(e.Kind, e.Parts, e.Detail, e.Fields)
@@ -444,11 +444,13 @@ func (n *Node) decided(now time.Duration, g *group, e replica.Event) {
 }
 
 // peerUp and peerDown are called by a peer's goroutine.
-func (n *Node) peerUp(*peer) {}
+func (n *Node) peerUp(p *peer) {
+	n.do(func() { n.guard.breakers.Back(p.index) })
+}
 
 func (n *Node) peerDown(p *peer) {
 	n.do(func() {
-		n.forwards.lost(p.index)
+		n.forwards.lost(n, p.index)
 		for _, g := range n.order {
 			g.g.Unreachable(func(id uint64) bool { node, _ := cluster.NodeOf(id); return node == p.index })
 			g.dirty = true
