@@ -28,6 +28,14 @@ type Planned struct {
 	Backend  string
 	Seed     int64
 	Spec     *scenarios.Spec // as it will be run, with flags and seed
+	Flags    Flags           // that were applied
+}
+
+// AtLeast is how long the run's loads take; bringing up, reading back and
+// judging come on top.
+func (p *Planned) AtLeast() time.Duration {
+	t := p.Spec.Timeline
+	return time.Duration(p.Spec.Trials) * time.Duration(t.Before+t.After+t.Settle)
 }
 
 // Plan is what comes at or after from and before to, by time and then in the
@@ -85,7 +93,7 @@ func (c *Config) occasion(s *Schedule, at, w time.Time) Occasion {
 		refs = draw(c.Seed, stamp, s.Draw)
 	}
 	for i, ref := range refs {
-		p := Planned{Key: fmt.Sprintf("%s/%d", stamp, i+1), Scenario: ref, Backend: s.Run.Backend, Spec: s.specs[ref].Clone()}
+		p := Planned{Key: fmt.Sprintf("%s/%d", stamp, i+1), Scenario: ref, Backend: s.Run.Backend, Spec: s.specs[ref].Clone(), Flags: s.Run}
 		if p.Spec.Seed == 0 {
 			p.Spec.Seed = int64(hashed(c.Seed, p.Key)%(1<<31-1)) + 1
 		}

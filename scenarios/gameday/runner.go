@@ -280,7 +280,8 @@ func (r *Runner) run(ctx context.Context, o Occasion, p Planned) (*store.Run, er
 	r.Log("%s: %s, seed %d, %s backend, into %s", p.Key, p.Spec.Name, p.Seed, p.Backend, out)
 	r.tell(ctx, Started, row)
 
-	res, err := r.execute(ctx, p, out)
+	// From when no black-out was on: one may have begun since.
+	res, err := r.execute(ctx, now, p, out)
 
 	ctx = context.WithoutCancel(ctx) // what became of it is kept also when we are to stop
 	row.Ended = r.Clock.Now()
@@ -323,14 +324,14 @@ func (r *Runner) run(ctx context.Context, o Occasion, p Planned) (*store.Run, er
 	return row, r.page(ctx)
 }
 
-// execute runs until the end, or until a black-out begins.
-func (r *Runner) execute(ctx context.Context, p Planned, out string) (*slo.Result, error) {
+// execute runs until the end, or until a black-out begins that was not on at an instant.
+func (r *Runner) execute(ctx context.Context, from time.Time, p Planned, out string) (*slo.Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	watch, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b, at := r.Config.nextBlackout(r.Clock.Now())
+		b, at := r.Config.nextBlackout(from)
 		if b != nil && r.Clock.Until(watch, at) == nil {
 			cancel(&blackoutError{b.Name})
 		}
