@@ -257,6 +257,9 @@ func (p *indexPage) stand(runs []IndexRun) {
 		}
 		if v != slo.Met || r.Regression != "" {
 			text := fmt.Sprintf("%s, %s: %s", clip(r.Scenario, 80), r.Started.Format("Mon 2 Jan 15:04"), r.word())
+			if n := inARow(runs[i:]); n > 1 {
+				text += fmt.Sprintf(" for the last %d runs", n)
+			}
 			if r.Regression != "" {
 				text += ", a regression (" + clip(r.Regression, 300) + ")"
 			}
@@ -272,4 +275,20 @@ func (p *indexPage) stand(runs []IndexRun) {
 	default:
 		p.Sentence = fmt.Sprintf("The latest run is met in %d of %s", good, countOf(all, "scenario", "scenarios"))
 	}
+}
+
+// inARow is how many runs of the first one's scenario and setup came out as it did.
+func inARow(runs []IndexRun) int {
+	n := 0
+	for i := range runs {
+		r := &runs[i]
+		if r.Scenario != runs[0].Scenario || r.Setup != runs[0].Setup || r.State == "skipped" || r.State == "running" {
+			continue
+		}
+		if r.word() != runs[0].word() {
+			break
+		}
+		n++
+	}
+	return n
 }

@@ -200,17 +200,17 @@ func (s *sketch) lane(l trendLane, runs []*IndexRun, x func(int) float64, left, 
 	return head + height + 14
 }
 
-// roundValues are two or three round values up to top.
+// roundValues are two to four round values up to top.
 func roundValues(top float64) []float64 {
 	step := math.Pow(10, math.Floor(math.Log10(top)))
 	for _, m := range []float64{0.2, 0.5, 1, 2, 5} {
-		if top/(step*m) <= 3 {
+		if top/(step*m) <= 4 {
 			step *= m
 			break
 		}
 	}
 	var vs []float64
-	for v := step; v <= top*1.1 && len(vs) < 4; v += step {
+	for v := step; v <= top*1.1 && len(vs) < 5; v += step {
 		vs = append(vs, v)
 	}
 	return vs
