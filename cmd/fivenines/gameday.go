@@ -28,10 +28,10 @@ func init() { commands = append(commands, gamedayCommand) }
 
 // gamedayFlags are the flags of gameday.
 type gamedayFlags struct {
-	config, store    string
-	once, again, dry bool
-	plain, quiet     bool
-	known            gameday.Known
+	config, store        string
+	once, again, dry     bool
+	plain, quiet, schema bool
+	known                gameday.Known
 }
 
 func gamedayCommand() *cobra.Command {
@@ -61,6 +61,7 @@ What a black-out skips does not count.`,
 	fl.BoolVar(&f.again, "again", false, "with --once: run also what ran today already")
 	fl.BoolVar(&f.dry, "dry-run", false, "print what would run when in the next seven days, and end")
 	fl.BoolVar(&f.plain, "plain", false, "plain lines instead of a live display")
+	fl.BoolVar(&f.schema, "schema", false, "print the JSON Schema of game day files, for editors, and end")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "print what happens to runs only, not what happens in them")
 	cmd.MarkFlagsMutuallyExclusive("once", "dry-run")
 	return cmd
@@ -71,6 +72,13 @@ func gamedayKnown() gameday.Known {
 }
 
 func (f *gamedayFlags) run(cmd *cobra.Command) (err error) {
+	if f.schema {
+		b, err := gameday.Schema()
+		if err == nil {
+			_, err = cmd.OutOrStdout().Write(b)
+		}
+		return err
+	}
 	switch {
 	case f.config == "":
 		return usageError("gameday needs --config FILE, such as .github/gameday.yaml")
@@ -122,7 +130,11 @@ func (f *gamedayFlags) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return runError(err)
 	}
-	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", c.Name, verdict); err != nil {
+	text := string(verdict)
+	if verdict == slo.NotEvaluated {
+		text, verdict = "nothing ran today", slo.Met // as planned
+	}
+	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", c.Name, text); err != nil {
 		return runError(err)
 	}
 	return verdictError(verdict)

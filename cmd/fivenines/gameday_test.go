@@ -54,7 +54,12 @@ func TestGameDayBadInput(t *testing.T) {
 		assert.Equal(t, c.code, code, "%v: %s", c.args, stderr)
 		assert.Contains(t, stderr, c.want, "%v", c.args)
 	}
-	code, out, stderr := cli(t, "check", good)
+	dark := file("dark.yaml", "name: d\nschedules:\n  - {name: s, cron: \"@daily\", scenarios: [node-crash]}\nblackouts:\n  - {name: always, days: [mon-sun]}\n")
+	code, out, stderr := cli(t, "gameday", "--config", dark, "--once", "--store", filepath.Join(dir, "dark"))
+	assert.Equal(t, exitMet, code, stderr)
+	assert.Equal(t, "d: nothing ran today\n", out)
+	assert.Contains(t, stderr, "skipped: its time is in the black-out always")
+	code, out, stderr = cli(t, "check", good)
 	require.Equal(t, exitMet, code, stderr)
 	assert.Contains(t, out, "game day d: 1 schedules, 0 black-outs")
 	code, _, stderr = cli(t, "check", bad)

@@ -44,12 +44,13 @@ const (
 // Once runs what is planned for today, whatever the time, one run after the
 // other, and returns the worst verdict: missed, else inconclusive, else met.
 // What ran today already counts and is not repeated; what a black-out covers,
-// by the plan or now, is skipped and does not count.
+// by the plan or now, is skipped and does not count. Where nothing counts the
+// verdict is that nothing was evaluated.
 func (r *Runner) Once(ctx context.Context) (slo.Verdict, error) {
 	if _, err := r.start(ctx); err != nil {
 		return slo.Inconclusive, err
 	}
-	worst := slo.Met
+	worst := slo.NotEvaluated
 	plan := r.Config.PlanToday(r.Clock.Now())
 	if len(plan) == 0 {
 		r.Log("nothing is planned for today")
@@ -395,7 +396,7 @@ func setup(p Planned) string {
 func verdictOf(row *store.Run) slo.Verdict {
 	switch {
 	case row.State == store.Skipped:
-		return slo.Met
+		return slo.NotEvaluated
 	case row.State == store.Finished && (row.Verdict == slo.Met || row.Verdict == slo.Missed):
 		return row.Verdict
 	}
@@ -404,6 +405,6 @@ func verdictOf(row *store.Run) slo.Verdict {
 
 // worseOf is the worse of two verdicts: a miss is not hidden by what could not be told.
 func worseOf(a, b slo.Verdict) slo.Verdict {
-	order := []slo.Verdict{slo.Met, slo.Inconclusive, slo.Missed}
+	order := []slo.Verdict{slo.NotEvaluated, slo.Met, slo.Inconclusive, slo.Missed}
 	return order[max(slices.Index(order, a), slices.Index(order, b))]
 }
