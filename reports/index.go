@@ -270,8 +270,12 @@ func (p *indexPage) stand(runs []IndexRun) {
 	switch {
 	case all == 0:
 		p.Class, p.Word, p.Sentence = "", "–", "Nothing has run yet"
+	case good == 1 && all == 1:
+		p.Sentence = "The latest run of the only scenario is met"
 	case good == all:
-		p.Sentence = fmt.Sprintf("The latest run of %s is met", map[bool]string{true: "the only scenario", false: fmt.Sprintf("each of %d scenarios", all)}[all == 1])
+		p.Sentence = fmt.Sprintf("The latest run of each of %d scenarios is met", all)
+	case all == 1:
+		p.Sentence = "The latest run of the only scenario is not met"
 	default:
 		p.Sentence = fmt.Sprintf("The latest run is met in %d of %s", good, countOf(all, "scenario", "scenarios"))
 	}

@@ -80,8 +80,8 @@ func trendFigure(id, title string, runs []*IndexRun) figure {
 	for _, fm := range forms {
 		f.Drawings = append(f.Drawings, trendDrawing(fm, runs[max(0, len(runs)-trendRuns[fm.name]):]))
 	}
-	if n := len(runs) - trendRuns["wide"]; n > 0 {
-		f.Note = fmt.Sprintf("The newest %d are drawn.", trendRuns["wide"])
+	if len(runs) > trendRuns["narrow"] {
+		f.Note = fmt.Sprintf("Drawn are the newest %d, on a narrow screen %d.", trendRuns["wide"], trendRuns["narrow"])
 	}
 	return f
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,6 +66,37 @@ func TestGameDayBadInput(t *testing.T) {
 	code, _, stderr = cli(t, "check", bad)
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, stderr, "schedules[0].cron")
+}
+
+// Without --once it waits for the next time, holding the store, until it is
+// interrupted, which is a good end.
+func TestGameDayStaysUntilInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	config := filepath.Join(dir, "day.yaml")
+	require.NoError(t, os.WriteFile(config, []byte("name: d\nschedules:\n  - {name: rare, cron: \"0 0 29 2 *\", scenarios: [node-crash]}\n"), 0o600))
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	r, w := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"gameday", "--config", config, "--store", filepath.Join(dir, "store")}, io.Discard, w)
+		w.Close()
+	}()
+	for s := bufio.NewScanner(r); s.Scan(); {
+		if !strings.Contains(s.Text(), "next: ") {
+			continue
+		}
+		assert.Contains(t, s.Text(), "-02-29 00:00 UTC  rare: node-crash")
+		_, err := store.AcquireLock(filepath.Join(dir, "store"))
+		assert.ErrorIs(t, err, store.ErrLocked)
+		stop()
+	}
+	assert.Equal(t, exitMet, <-code)
+	lock, err := store.AcquireLock(filepath.Join(dir, "store"))
+	require.NoError(t, err)
+	require.NoError(t, lock.Release())
+	assert.FileExists(t, filepath.Join(dir, "store", gameday.IndexPage))
 }
 
 func TestGameDayDryRun(t *testing.T) {
