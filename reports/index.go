@@ -162,13 +162,13 @@ func newIndexRow(r *IndexRun) indexRow {
 	if r.State != "finished" {
 		row.Class = "quiet"
 	}
-	if r.Failover != nil {
+	if r.Failover != nil && r.State == "finished" { // an outage that was cut short is none
 		row.Failover = secondsText(*r.Failover)
 		if r.Censored {
 			row.Failover = "> " + row.Failover
 		}
 	}
-	if r.RPO != nil {
+	if r.RPO != nil && r.State == "finished" {
 		row.RPO = secondsText(*r.RPO)
 	}
 	row.Lost = lostText(r)
@@ -205,6 +205,9 @@ func lostText(r *IndexRun) string {
 	}
 	if n := *r.LostWrites; n > 0 {
 		parts = append(parts, countOf(n, "write", "writes"))
+	}
+	if parts == nil && r.State != "finished" {
+		return "–" // it was not looked for
 	}
 	if parts == nil {
 		return "0"

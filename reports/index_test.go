@@ -35,7 +35,7 @@ func sampleIndex() *Index {
 		}
 		switch n {
 		case 9:
-			r.State, r.Verdict, r.Summary, r.Failover, r.RPO, r.LostSessions, r.LostWrites, r.Trials = "interrupted", "", "", nil, nil, nil, nil, 0
+			r.State, r.Verdict, r.Summary, r.Failover = "interrupted", slo.Inconclusive, "Inconclusive: the run did not finish.", ptr(0.05)
 			r.Note = "the program was killed; undone at the next start: run of process 7, which was killed, left node-crash(node=primary:1)"
 		case 17:
 			r.Verdict, r.Summary, r.Valid = slo.Inconclusive, "Inconclusive: the generator was late.", 2

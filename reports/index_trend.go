@@ -58,8 +58,8 @@ type trendLane struct {
 }
 
 var trendLanes = []trendLane{
-	{"Failover", 96, func(r *IndexRun) (float64, bool) { return deref(r.Failover) }, secondsText, false},
-	{"RPO", 56, func(r *IndexRun) (float64, bool) { return deref(r.RPO) }, secondsText, false},
+	{"Failover", 96, (*IndexRun).failover, secondsText, false},
+	{"RPO", 56, (*IndexRun).rpo, secondsText, false},
 	{"Lost sessions and writes", 56, func(r *IndexRun) (float64, bool) {
 		if r.LostSessions == nil || r.LostWrites == nil {
 			return 0, false
@@ -68,8 +68,12 @@ var trendLanes = []trendLane{
 	}, grouped, true},
 }
 
-func deref(p *float64) (float64, bool) {
-	if p == nil || !finite(*p) || *p < 0 {
+func (r *IndexRun) failover() (float64, bool) { return r.measured(r.Failover) }
+func (r *IndexRun) rpo() (float64, bool)      { return r.measured(r.RPO) }
+
+// measured is a duration that can be drawn; one that was cut short is none.
+func (r *IndexRun) measured(p *float64) (float64, bool) {
+	if p == nil || !finite(*p) || *p < 0 || r.State != "finished" {
 		return 0, false
 	}
 	return *p, true
@@ -96,14 +100,14 @@ func trendText(runs []*IndexRun) string {
 		if r.Regression != "" {
 			worse++
 		}
-		if v, ok := deref(r.Failover); ok {
+		if v, ok := r.failover(); ok {
 			values = append(values, v)
 		}
 	}
 	last := runs[len(runs)-1]
 	text := fmt.Sprintf("%s, %d met, %d missed, %s. The last one, on %s, is %s", countOf(len(runs), "run", "runs"), n[slo.Met], n[slo.Missed],
 		countOf(worse, "regression", "regressions"), last.Started.Format("2 January 2006"), last.word())
-	if v, ok := deref(last.Failover); ok {
+	if v, ok := last.failover(); ok {
 		text += " with a failover of " + secondsText(v)
 		if len(values) > 1 {
 			slices.Sort(values)
@@ -264,10 +268,10 @@ func (s *sketch) mark(kind string, x, y float64) {
 // runText is what a run shows while the pointer is on it.
 func runText(r *IndexRun) string {
 	parts := []string{r.Started.Format(indexTime) + ": " + r.word()}
-	if v, ok := deref(r.Failover); ok {
+	if v, ok := r.failover(); ok {
 		parts = append(parts, "failover "+secondsText(v))
 	}
-	if v, ok := deref(r.RPO); ok {
+	if v, ok := r.rpo(); ok {
 		parts = append(parts, "RPO "+secondsText(v))
 	}
 	if r.LostSessions != nil {

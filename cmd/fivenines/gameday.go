@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -114,7 +113,7 @@ func (f *gamedayFlags) run(cmd *cobra.Command) (err error) {
 			return f.execute(ctx, w, p, out)
 		},
 		Undo:    undoStale,
-		Salvage: salvage,
+		Salvage: scenarios.Salvage,
 		Log: func(format string, args ...any) {
 			fmt.Fprintf(w, "%s  %s\n", time.Now().In(c.Location()).Format(time.DateTime), fmt.Sprintf(format, args...))
 		},
@@ -210,18 +209,6 @@ func undoStale(ctx context.Context) ([]string, error) {
 		texts = append(texts, r.String())
 	}
 	return texts, err
-}
-
-// salvage judges what a killed run recorded, if it came to that.
-func salvage(dir string) (*slo.Result, error) {
-	if _, err := os.Stat(filepath.Join(dir, "manifest.json")); errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	res, err := scenarios.Analyze(dir)
-	if err != nil {
-		return nil, err
-	}
-	return res, scenarios.WriteReports(dir, res)
 }
 
 // printPlan says what comes in the next seven days.

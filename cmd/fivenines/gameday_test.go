@@ -237,6 +237,8 @@ announce:
 	for _, r := range runs {
 		assert.Contains(t, string(page), fmt.Sprintf(`href="runs/%s/report.html"`, r.Folder))
 		assert.FileExists(t, filepath.Join(s.Path(&r), "report.html"))
+		assert.FileExists(t, filepath.Join(s.Path(&r), "logs", "t001", "us-east-1-1.log"))
+		assert.NoDirExists(t, filepath.Join(s.Path(&r), "work"), "the nodes' data")
 	}
 	mu.Lock()
 	defer mu.Unlock()
