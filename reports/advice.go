@@ -137,14 +137,14 @@ func examplesOf(r *slo.Result, objective string) int {
 // the loss of a region (seconds after it).
 var phaseNames = map[string]struct {
 	text, ends string  // the milestone, and the time that it ends
-	plan       float64 // 0 where the plan does not name it
+	plan       float64 // 0 where the [plan] does not name it
 }{
 	"suspected":      {text: "a node was suspected", ends: "suspicion"},
 	"detected":       {text: "the failure was detected", ends: "detection"},
 	"elected":        {text: "the first new leader was elected", ends: "election"},
 	"promoted":       {text: "the new region was made active", ends: "promotion", plan: 3},
 	"first_write":    {text: "the first shard took writes again", ends: "routing and reconnection", plan: 5},
-	"last_partition": {text: "the last shard took writes again", ends: "the wait for the remaining shards", plan: 10},
+	"last_partition": {text: "the last shard took writes again", ends: "the wait for the remaining shards", plan: 7},
 }
 
 // milestone is an instant of an outage, seconds from the fault.

@@ -83,7 +83,7 @@ var verifyTemplate = template.Must(template.Must(pageTemplate.Clone()).New("veri
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy" content="{{.Policy}}">
 <link rel="icon" href="data:,">
 <title>{{.Word}}: a year of {{.V.Target}} – fivenines</title>
 <style>
@@ -124,6 +124,7 @@ var verifyTemplate = template.Must(template.Must(pageTemplate.Clone()).New("veri
 <p class="muted">{{.V.Machine}}{{with .V.Version}} · version {{.}}{{end}}</p>
 </section>
 </main>
+<script>{{.JS}}</script>
 </body>
 </html>
 `))
@@ -140,14 +141,14 @@ func VerifyHTML(w io.Writer, v *slo.Verification) error {
 		Trials, Void                               int
 	}
 	p := struct {
-		CSS                            template.CSS
+		shell
 		V                              *slo.Verification
 		Word, Class, Sentence, Started string
 		Scenarios                      []line
 		Open                           []string
 		Projection                     template.HTML
 	}{
-		CSS: template.CSS(pageStyle), V: v, Word: string(v.Verdict), Class: string(v.Verdict), Projection: section,
+		shell: newShell(), V: v, Word: string(v.Verdict), Class: string(v.Verdict), Projection: section,
 		Sentence: sentence(&slo.Result{Verdict: v.Verdict, Summary: v.Summary}), Started: v.Started.UTC().Format("2 January 2006, 15:04 UTC"),
 	}
 	for _, sc := range v.Scenarios {
