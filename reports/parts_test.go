@@ -28,42 +28,68 @@ func texts(t *table) map[string]string {
 func TestPlanIsComparedWithWhatHappened(t *testing.T) {
 	r := met()
 	asked := r.Trials[0].Faults[0].AskedS
-	r.Marks = append(r.Marks, slo.Mark{AtS: asked - 1, Kind: "alert-firing"}, slo.Mark{AtS: asked + 1.4, Kind: "alert-firing", Source: "alertmanager"})
+	told := func(at float64, kind string) {
+		r.Marks = append(r.Marks, slo.Mark{AtS: asked + at, Kind: kind, Source: "eu-west-1-1"})
+	}
+	told(-1, "alert-firing")
+	told(2.5, "alert-sent")
+	told(2.6, "alert-firing")
+	told(2.7, "manager-notified")
+	told(2.21, "traffic-moved")
+	told(6, "sessions-restored")
 	got := texts(planTable(r, &r.Trials[0], ""))
 	assert.Len(t, got, len(plan))
-	assert.Contains(t, got["T+0 s"], "failure detected | T+0.84 s | the plan's T+0, 0.84 s after the fault")
-	assert.Contains(t, got["T+1 s"], "alert raised | T+1.4 s | 0.4 s later")
-	assert.Contains(t, got["T+2 s"], "T+1.91 s | 0.089 s to spare")
-	assert.Contains(t, got["T+3 s"], "T+2.22 s | 0.78 s to spare")
-	assert.Contains(t, got["T+5 s"], "T+2.11 s | 2.89 s to spare")
-	assert.Contains(t, got["T+7 s"], "T+3.39 s | 3.61 s to spare")
-	assert.Contains(t, got["T+10 s"], "T+5 s | 5 s to spare")
-	assert.Contains(t, planText(r, &r.Trials[0]), "alert raised (0.4 s after T+1 s)")
+	// Reported, seen by clients, after the detection at 1.304 s, against the plan.
+	assert.Equal(t, "failure detected | 1.3 s | - | 0 s | the plan begins", got["T+0 s"])
+	assert.Equal(t, "alert raised | 2.5 s | - | 1.2 s | 0.2 s late", got["T+1 s"])
+	assert.Equal(t, "failover manager notified | 2.7 s | - | 1.4 s | 0.6 s to spare", got["T+2 s"])
+	assert.Equal(t, "secondary region active | 2.22 s | - | 0.92 s | 2.08 s to spare", got["T+3 s"])
+	assert.Equal(t, "traffic moved | 2.21 s | 2.11 s | 0.91 s | 4.09 s to spare", got["T+5 s"])
+	assert.Equal(t, "sessions restored | 6 s | 3.39 s | 4.7 s | 2.3 s to spare", got["T+7 s"])
+	assert.Equal(t, "full service | - | 5 s | 3.7 s | 6.3 s to spare", got["T+10 s"], "clients saw it")
+	assert.Equal(t, " Later than planned: alert raised (0.2 s after T+1 s).", planText(r, &r.Trials[0]))
 
-	// What did not happen is not in time: the last shard that came back is not all of them.
+	// What the platform says is not enough where clients saw otherwise.
 	r = missed()
+	told(3, "sessions-restored")
+	told(3, "full-service")
 	got = texts(planTable(r, &r.Trials[0], ""))
-	assert.Contains(t, got["T+1 s"], "no alert service")
+	assert.Contains(t, got["T+1 s"], "not reported")
 	assert.Contains(t, got["T+7 s"], "not every shard took writes again")
 	assert.Contains(t, got["T+10 s"], "the steady state was not back")
 
-	// Alerts of a later trial are not this one's.
+	// Events of a later trial, or of the undoing, are not this one's.
 	r = met()
 	later := met().Trials[0]
 	later.Faults[0].AskedS += 100
 	r.Trials = append(r.Trials, later)
-	r.Marks = append(r.Marks, slo.Mark{AtS: asked + 101, Kind: "alert-firing"})
-	assert.Contains(t, texts(planTable(r, &r.Trials[0], ""))["T+1 s"], "no alert service")
-	assert.Contains(t, texts(planTable(r, &r.Trials[1], ""))["T+1 s"], "T+1 s")
+	told(101, "alert-sent")
+	told(33, "alert-sent")
+	assert.Contains(t, texts(planTable(r, &r.Trials[0], ""))["T+1 s"], "not reported")
+	assert.Contains(t, texts(planTable(r, &r.Trials[1], ""))["T+1 s"], "alert raised | 1 s")
 
 	r.Trials[0].Faults[0].Kind = "node-crash"
 	assert.Nil(t, planTable(r, &r.Trials[0], ""), "the plan is about regions")
-	_, ok := planLane(r, views(met())[0])
-	assert.False(t, ok)
 	l, ok := planLane(met(), views(met())[0])
 	require.True(t, ok)
-	assert.Len(t, l.marks, len(plan)-1)
+	assert.Len(t, l.marks, len(plan))
+	assert.InDelta(t, asked+1.304+10, l.marks[6].AtS, 1e-9, "it counts from the detection")
 	assert.True(t, lanesOf(met(), views(met())[0])[0].plan, "it stands above the events")
+}
+
+// Many kinds of events share a lane, but not those that tell of the failover.
+func TestFailoverKeepsItsLanes(t *testing.T) {
+	r := met()
+	v := views(r)[0]
+	for i := range 30 {
+		r.Marks = append(r.Marks, slo.Mark{AtS: v.from + 1 + float64(i)/100, Kind: fmt.Sprintf("kind-%d", i), Source: "x"})
+	}
+	var kinds []string
+	for _, l := range lanesOf(r, v) {
+		kinds = append(kinds, l.kind)
+	}
+	assert.Len(t, kinds, maxLanes+1)
+	assert.Subset(t, kinds, []string{"plan", "suspected", "detected", "elected", "promoted", "others"})
 }
 
 func TestDistributionNeverEndsWhatDidNotEnd(t *testing.T) {

@@ -128,7 +128,7 @@ func met() *slo.Result {
 			Sessions: 50813, Disrupted: 19482, LateWrites: 2, Linearizable: "yes", LinearizableOps: 15360, Histories: 64,
 			Failover: outage(asked, 12, 3.412), TimeToDetect: val(0.842), RTO: &slo.Value{Value: 5, Lower: ptr(4.0), Upper: ptr(5.0)}, TimeToRecover: val(4.158), RPO: val(0),
 			SessionFates: &slo.SessionFates{Disrupted: 19310, Closed: 4101, Expired: 4214, Kept: 23188},
-			Unavailable: val(4), Availability: val(0.91853), SliceAvail: val(0.9), SessionAvail: val(0.8972), Capacity: val(0.99987),
+			Unavailable:  val(4), Availability: val(0.91853), SliceAvail: val(0.9), SessionAvail: val(0.8972), Capacity: val(0.99987),
 			Phases: map[string]float64{"suspected": 0.842, "detected": 1.304, "elected": 1.911, "promoted": 2.22, "first_write": 2.11, "last_partition": 3.392},
 		}}},
 		Objectives: objectives(nil),

@@ -12,6 +12,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"github.com/fivenines/fivenines/loadgen/history"
 	"github.com/fivenines/fivenines/slo"
 )
 
@@ -437,7 +438,13 @@ type lane struct {
 }
 
 // maxLanes bounds the kinds of events of a picture.
-const maxLanes = 8
+const maxLanes = 12
+
+// told says whether an event tells of the failover itself.
+func told(kind string) bool {
+	return slices.Contains([]string{history.Suspected, history.Elected, history.Recovered, history.RouteMoved}, kind) ||
+		slices.ContainsFunc(plan, func(s step) bool { return slices.Contains(s.kinds, kind) })
+}
 
 // lanesOf are the platform's events inside a view, by kind; the kind that came
 // first stands first.
@@ -461,12 +468,29 @@ func lanesOf(r *slo.Result, v view) []lane {
 		return cmp.Or(cmp.Compare(a.marks[0].AtS, b.marks[0].AtS), strings.Compare(a.kind, b.kind))
 	})
 	if len(out) > maxLanes {
-		rest := lane{kind: "others"}
-		for _, l := range out[maxLanes-1:] {
-			rest.marks = append(rest.marks, l.marks...)
+		// What the plan and the measures know keeps a lane of its own as long as there is one.
+		room, rest := maxLanes-1, lane{kind: "others"}
+		for _, l := range out {
+			if told(l.kind) {
+				room--
+			}
+		}
+		out = slices.DeleteFunc(out, func(l lane) bool {
+			if !told(l.kind) {
+				if room--; room >= 0 {
+					return false
+				}
+				rest.marks = append(rest.marks, l.marks...)
+				return true
+			}
+			return false
+		})
+		for len(out) > maxLanes-1 {
+			rest.marks = append(rest.marks, out[len(out)-1].marks...)
+			out = out[:len(out)-1]
 		}
 		slices.SortStableFunc(rest.marks, func(a, b slo.Mark) int { return cmp.Compare(a.AtS, b.AtS) })
-		out = append(out[:maxLanes-1], rest)
+		out = append(out, rest)
 	}
 	if l, ok := planLane(r, v); ok && len(out) > 0 {
 		out = append([]lane{l}, out...)

@@ -1,12 +1,17 @@
 package slo
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fivenines/fivenines/fixtures/histories"
+	"github.com/fivenines/fivenines/loadgen/history"
 )
 
 // Sessions by their ends, one of each that the whole histories lack.
@@ -108,4 +113,29 @@ func TestTimelineByRegion(t *testing.T) {
 		return
 	}
 	t.Fatal("there is no second 7")
+}
+
+// A hundred trials have more events than a picture shows: of each the first of a kind stays.
+func TestMarksTellOfEveryTrial(t *testing.T) {
+	var events []history.Event
+	for trial := 1; trial <= 100; trial++ {
+		for i := range 50 {
+			kind := history.Elected
+			if i%10 == 0 {
+				kind = []string{history.FaultAsked, history.Detected, "alert-sent", history.Promoted, "full-service"}[i/10]
+			}
+			events = append(events, history.Event{At: time.Duration(trial*1000+i) * time.Millisecond, Trial: trial, Kind: kind, Source: "x"})
+		}
+	}
+	ms := marks(events)
+	assert.Len(t, ms, 300+94*6, "the first six trials, and six kinds of each later one")
+	assert.True(t, slices.IsSortedFunc(ms, func(a, b Mark) int { return cmp.Compare(a.AtS, b.AtS) }))
+	last := ms[len(ms)-6:]
+	assert.Equal(t, []string{history.FaultAsked, history.Elected, history.Detected, "alert-sent", history.Promoted, "full-service"},
+		[]string{last[0].Kind, last[1].Kind, last[2].Kind, last[3].Kind, last[4].Kind, last[5].Kind})
+	var many []history.Event
+	for i := range 9000 {
+		many = append(many, history.Event{Trial: i, Kind: fmt.Sprint(i)})
+	}
+	assert.Len(t, marks(many), maxMilestones)
 }

@@ -92,21 +92,32 @@ func quantiles(us []uint32) (p50, p99 float64) {
 	return float64(nearestRank(us, 0.5)) / 1e3, float64(nearestRank(us, 0.99)) / 1e3
 }
 
-// maxMarks bounds what a picture can show.
-const maxMarks = 300
+// maxMarks bounds what a picture can show, and maxMilestones what every trial adds to it.
+const (
+	maxMarks      = 300
+	maxMilestones = 3000
+)
 
-// marks are the events worth showing.
+// marks are the events worth showing: the first ones, and of every trial the first of
+// each kind, so that a later trial's failover can be told as well.
 func marks(events []history.Event) []Mark {
+	type kind struct {
+		trial int
+		name  string
+	}
 	var out []Mark
+	seen := map[kind]bool{}
 	for i := range events {
 		e := &events[i]
-		if len(out) >= maxMarks {
-			break
-		}
 		switch e.Kind {
 		case history.GeneratorCPU, history.RunStarted:
 			continue
 		}
+		k := kind{e.Trial, e.Kind}
+		if len(out) >= maxMarks && (seen[k] || len(out) >= maxMilestones) {
+			continue
+		}
+		seen[k] = true
 		text := e.Subject
 		if text == "" {
 			text = strings.Join(e.Parts, ", ")

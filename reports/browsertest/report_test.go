@@ -94,6 +94,9 @@ func firstScreen(p *tab, r *slo.Result) []string {
 		bad = append(bad, fmt.Sprintf("the verdict reads %q", sentence))
 	}
 	at(".objectives tbody tr", "the first objective")
+	if hidden := do[int](p, `(() => { const b = document.querySelector(".objectives").parentElement; return b.scrollWidth - b.clientWidth; })()`); hidden > 0 {
+		bad = append(bad, fmt.Sprintf("%d pixels of the objectives' table are out of sight", hidden))
+	}
 	heads := do[[]string](p, `[...document.querySelectorAll(".objectives thead th")].map((e) => e.textContent)`)
 	if got := strings.Join(heads, ", "); got != "Objective, Verdict, Target, Measured, Interval, Margin, Evidence" {
 		bad = append(bad, "the objectives' columns are "+got)
@@ -301,6 +304,7 @@ func TestBrokenPagesAreCaught(t *testing.T) {
 		{"a row that lies", "first screen", func(s string) string {
 			return regexp.MustCompile(`</span> missed</span></td>`).ReplaceAllString(s, "</span> met</span></td>")
 		}, "which is missed, reads"},
+		{"objectives cut off", "first screen", style(".objectives td.why { min-width: 600px }"), "are out of sight"},
 		{"no interval", "first screen", swap(">Interval</th>", ">Else</th>"), "the objectives' columns are"},
 		{"no advice", "first screen", func(s string) string { return strings.ReplaceAll(s, "What to do about", "About") }, "what to do about a miss"},
 		{"a verdict below a phone's screen", "first screen of a phone", style("header.top { height: 900px }"), "not on the first screen"},
@@ -319,7 +323,7 @@ func TestBrokenPagesAreCaught(t *testing.T) {
 		{"grey text in a picture", "contrast, light", style("svg.picture text { fill: #999 !important; stroke: none !important }"), "has a contrast of"},
 		{"a bright ground", "contrast, dark", style(".verdict { background: #fff }"), "has a contrast of"},
 		{"a table that does not scroll", "width of a phone", style(".scroll { overflow: visible }"), "the page is"},
-		{"something too wide", "width of a desk", swap("</main>", `<p style="width: 1500px; max-width: none">x</p></main>`), "1500"},
+		{"something too wide", "width of a desk", swap("</main>", `<p style="width: 1500px; max-width: none">x</p></main>`), "p \"x\" ends at"},
 		{"no outline", "keyboard", style(":focus-visible { outline: none !important }"), "can't be seen"},
 		{"an outline of the ground's colour", "keyboard", style(":focus-visible { outline-color: var(--page) !important }"), "can't be seen"},
 		{"no sliders", "keyboard", func(s string) string { return regexp.MustCompile(`(?s)<script>.*?</script>`).ReplaceAllString(s, "") }, "no picture can be read by keyboard"},
