@@ -121,6 +121,13 @@ func recoveryTables(r *slo.Result) []table {
 		trials.Note = fmt.Sprintf("The first %d; %d more in result.json.", maxTrials, more)
 	}
 	var out []table
+	if len(faults.Rows) > 3 {
+		// Beside so many others a proof has no room: it is whole in result.json.
+		for _, r := range faults.Rows {
+			proof := &r[len(r)-1]
+			proof.Text, proof.Class = clip(proof.Text, 160), "long"
+		}
+	}
 	for _, t := range []table{faults, trials} {
 		if len(t.Rows) > 0 {
 			out = append(out, t.upright())

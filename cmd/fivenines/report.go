@@ -60,7 +60,9 @@ func reportCommand() *cobra.Command {
 				dir = args[0]
 			}
 			html := formats["html"]
-			html.write = func(w io.Writer, r *slo.Result) error { return reports.WriteHTMLProjected(w, r, projectionBeside(args[0])) }
+			html.write = func(w io.Writer, r *slo.Result) error {
+				return reports.WriteHTMLProjected(w, r, projectionBeside(args[0]))
+			}
 			for _, f := range want {
 				format := formats[f]
 				if f == "html" {
