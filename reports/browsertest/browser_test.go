@@ -52,7 +52,7 @@ func start(t testing.TB) context.Context {
 	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("font-render-hinting", "none"), chromedp.Flag("hide-scrollbars", false))
-	all, stop := context.WithTimeout(context.Background(), 4*time.Minute)
+	all, stop := context.WithTimeout(context.Background(), 8*time.Minute)
 	alloc, cancel := chromedp.NewExecAllocator(all, opts...)
 	ctx, _ := chromedp.NewContext(alloc)
 	t.Cleanup(func() {
