@@ -190,6 +190,24 @@ func TestRegionsOfTheTimeline(t *testing.T) {
 	assert.False(t, ok, "one region is the whole")
 }
 
+// Text keeps the width that it was laid out with, so that labels stand where they belong in
+// a font of other metrics, too.
+func TestTextKeepsItsWidth(t *testing.T) {
+	got := fixText(`<text x="2" y="-3" style="font-size:12px;fill:var(--ink)">a &lt; b</text>`)
+	assert.Equal(t, fmt.Sprintf("<text x=\"2\" y=\"-3\" style=\"font-size:12px;fill:var(--ink)\" textLength=%q lengthAdjust=\"spacingAndGlyphs\">a &lt; b</text>\n", px(float64(textWidth("a < b", 12)))), got)
+	assert.Empty(t, fixText(`<text x="2" style="font-size:1px;fill:var(--ink)"> </text>`))
+	for _, d := range mustFigure(t, met()).Drawings {
+		assert.Equal(t, strings.Count(string(d.Body), "<text "), strings.Count(string(d.Body), "textLength="))
+		assert.Greater(t, strings.Count(string(d.Body), "<text "), 20)
+	}
+}
+
+func mustFigure(t *testing.T, r *slo.Result) figure {
+	f, _, err := timelineFigure(r, views(r)[0])
+	require.NoError(t, err)
+	return f
+}
+
 func TestIntervalStandsApart(t *testing.T) {
 	o := &slo.Objective{Name: slo.Failover, Target: "< 5 s", Unit: "s", Measured: &slo.Value{Value: 2, Lower: ptr(1.9), Upper: ptr(2.1)}, Verdict: slo.Met}
 	assert.Equal(t, []string{"2 s", "1.9 to 2.1 s"}, []string{alone(o), interval(o)})

@@ -506,7 +506,7 @@ func eventsPanel(p *plot.Plot, lanes []lane, v view, f form) panel {
 	for i, l := range lanes {
 		name := ""
 		if f.name == "wide" {
-			name = fitText(clean(l.kind), f.font, 90)
+			name = fitText(clean(l.kind), f.font, 118)
 		}
 		ticks = append(ticks, plot.Tick{Value: float64(n - 1 - i), Label: name})
 	}
@@ -519,7 +519,7 @@ func eventsPanel(p *plot.Plot, lanes []lane, v view, f form) panel {
 			at := y(float64(n - 1 - i))
 			c.StrokeLine2(draw.LineStyle{Color: paint("grid"), Width: 0.6}, c.Min.X, at, c.Max.X, at)
 			if f.name != "wide" {
-				c.FillText(name, vg.Point{X: c.Min.X, Y: at + 7}, fitText(clean(l.kind), f.font, 90))
+				c.FillText(name, vg.Point{X: c.Min.X, Y: at + 7}, fitText(clean(l.kind), f.font, 118))
 			}
 			last := vg.Length(-100)
 			for _, m := range l.marks {
