@@ -44,12 +44,12 @@ func budgetOf(r *slo.Result) *budgetPart {
 	}
 	o, declared := budgetObjective(r)
 	p := &budgetPart{Command: "fivenines slo budget RUN"}
-	why := "of the platform: this run declares none of its own"
+	why := "It is the platform's objective, since this run declares no availability of its own."
 	if declared {
-		why = "that this run declares"
+		why = "It is the objective that this run declares."
 	}
-	p.Sentences = append(p.Sentences, fmt.Sprintf("The objective of %s in %s, %s, allows %s of total outage. What this run would have cost, had it happened to a service that was healthy before and after:",
-		budget.FormatPercent(o.Target), budget.FormatDuration(o.Period), why, secondsText(o.Downtime().Seconds())))
+	p.Sentences = append(p.Sentences, fmt.Sprintf("%s over %s days allows %s of total outage. %s This is what the run would have cost, had it happened to a service that was healthy before and after.",
+		budget.FormatPercent(o.Target), fixed(o.Period.Hours()/24, 1), secondsText(o.Downtime().Seconds()), why))
 	if span := r.Timeline[n-1].Second - r.Timeline[0].Second; span < 0 || span > maxBudgetSpan {
 		p.Sentences = append(p.Sentences, "The run's timeline is too long to be looked at here; the command below does.")
 		return p
@@ -67,7 +67,7 @@ func budgetOf(r *slo.Result) *budgetPart {
 		return p
 	}
 	sp := rep.Spending
-	p.Table = table{Caption: "Error budget of " + budget.FormatDuration(o.Period) + "."}
+	p.Table = table{Caption: "Error budget of " + fixed(o.Period.Hours()/24, 1) + " days."}
 	add := func(name, value, class string) {
 		p.Table.Rows = append(p.Table.Rows, []cell{{Text: name}, {Text: value, Class: class}})
 	}

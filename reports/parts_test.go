@@ -152,7 +152,7 @@ func TestFatesAddUp(t *testing.T) {
 func TestBudgetOfARun(t *testing.T) {
 	b := budgetOf(met())
 	require.NotNil(t, b)
-	assert.Contains(t, b.Sentences[0], "99.999 % in 30d, of the platform: this run declares none of its own, allows 25.9 s")
+	assert.Contains(t, b.Sentences[0], "99.999 % over 30 days allows 25.9 s of total outage. It is the platform's objective")
 	got := texts(&b.Table)
 	assert.Contains(t, got["spent"], "7.7")
 	assert.Contains(t, got["spent"], "as 2 s of total outage would")

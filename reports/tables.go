@@ -121,12 +121,16 @@ func recoveryTables(r *slo.Result) []table {
 		trials.Note = fmt.Sprintf("The first %d; %d more in result.json.", maxTrials, more)
 	}
 	var out []table
+	most := 400
 	if len(faults.Rows) > 3 {
-		// Beside so many others a proof has no room: it is whole in result.json.
-		for _, r := range faults.Rows {
-			proof := &r[len(r)-1]
-			proof.Text, proof.Class = clip(proof.Text, 160), "long"
+		most = 160 // beside so many others a proof has no room
+	}
+	for _, r := range faults.Rows {
+		proof := &r[len(r)-1]
+		if short := clip(proof.Text, most); short != proof.Text {
+			proof.Text, faults.Note = short, "Long proofs are cut here; they are whole in result.json."
 		}
+		proof.Class = "long"
 	}
 	for _, t := range []table{faults, trials} {
 		if len(t.Rows) > 0 {

@@ -103,7 +103,7 @@ var verifyTemplate = template.Must(template.Must(pageTemplate.Clone()).New("veri
 </section>
 <section aria-labelledby="scenarios-part">
 <h2 id="scenarios-part">Scenarios</h2>
-<div class="scroll"><table><caption>Each scenario's trials, and the outages that the projection is made from</caption>
+<div class="scroll"><table><caption><span class="cap">Each scenario's trials, and the outages that the projection is made from</span></caption>
 <thead><tr><th scope="col">Scenario</th><th scope="col">Verdict</th><th scope="col">Trials</th><th scope="col">Void</th><th scope="col">Outage (median, longest)</th><th scope="col">Undoing</th></tr></thead>
 <tbody>
 {{- range .Scenarios}}
@@ -124,6 +124,7 @@ var verifyTemplate = template.Must(template.Must(pageTemplate.Clone()).New("veri
 <p class="muted">{{.V.Machine}}{{with .V.Version}} · version {{.}}{{end}}</p>
 </section>
 </main>
+<footer>The year is projected from repeated trials and yearly rates; nothing here was observed over a year.</footer>
 <script>{{.JS}}</script>
 </body>
 </html>

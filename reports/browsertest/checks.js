@@ -130,6 +130,12 @@
       const r = e.getBoundingClientRect();
       if (!box && r.right > wide + 1 && r.left >= 0) bad.push(where(e) + " ends at " + Math.round(r.right));
     }
+    for (const c of document.querySelectorAll("caption")) {
+      if (!seen(c)) continue;
+      const range = document.createRange();
+      range.selectNodeContents(c);
+      if (range.getBoundingClientRect().right > wide) bad.push("the caption " + where(c) + " ends out of sight");
+    }
     return bad.slice(0, 5);
   };
 
