@@ -118,8 +118,8 @@ func planTable(r *slo.Result, t *slo.Trial, of string) *table {
 	}
 	out := &table{
 		Caption: "The loss of the region against the plan" + of + ".",
-		Note:    "T+0 is the detection. A step that clients can judge counts when they saw it, if that is later than the platform's event. Only declared objectives decide the verdict.",
-		Head:    heads("Plan", "Step", "#Reported, after the fault", "#Seen by clients", "#After the detection", "Against the plan"),
+		Note:    "T+0 is the detection; what was reported and seen counts from the fault. A step that clients can judge counts when they saw it, if that is later than the platform's event. Only declared objectives decide the verdict.",
+		Head:    heads("Plan", "Step", "#Reported", "#Seen by clients", "#From detection", "Against the plan"),
 	}
 	if !all[0].isReported {
 		out.Note = "No detection was reported, so everything counts from the fault. " + out.Note
