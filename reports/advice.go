@@ -133,30 +133,26 @@ func examplesOf(r *slo.Result, objective string) int {
 	return n
 }
 
-// phaseNames are the milestones of an outage that are known, with the plan for
-// the loss of a region (seconds after it).
+// phaseNames are the milestones of an outage that are known.
 var phaseNames = map[string]struct {
-	text, ends string  // the milestone, and the time that it ends
-	plan       float64 // 0 where the plan does not name it
+	text, ends string // the milestone, and the time that it ends
 }{
 	"suspected":      {text: "a node was suspected", ends: "suspicion"},
 	"detected":       {text: "the failure was detected", ends: "detection"},
 	"elected":        {text: "the first new leader was elected", ends: "election"},
-	"promoted":       {text: "the new region was made active", ends: "promotion", plan: 3},
-	"first_write":    {text: "the first shard took writes again", ends: "routing and reconnection", plan: 5},
-	"last_partition": {text: "the last shard took writes again", ends: "the wait for the remaining shards", plan: 10},
+	"promoted":       {text: "the new region was made active", ends: "promotion"},
+	"first_write":    {text: "the first shard took writes again", ends: "routing and reconnection"},
+	"last_partition": {text: "the last shard took writes again", ends: "the wait for the remaining shards"},
 }
 
 // milestone is an instant of an outage, seconds from the fault.
 type milestone struct {
 	Key, Text, Ends string
 	At, Took        float64
-	Plan            float64 // 0 where there is none
 }
 
 // milestones are a trial's phases in order of time.
 func milestones(t *slo.Trial) []milestone {
-	region := len(t.Faults) > 0 && (t.Faults[0].Kind == "region-loss" || t.Faults[0].Kind == "region-crash")
 	ms := make([]milestone, 0, len(t.Measures.Phases))
 	for k, at := range t.Measures.Phases {
 		if !finite(at) {
@@ -165,9 +161,6 @@ func milestones(t *slo.Trial) []milestone {
 		m := milestone{Key: k, Text: clean(k), Ends: clean(k), At: at}
 		if p, ok := phaseNames[k]; ok {
 			m.Text, m.Ends = p.text, p.ends
-			if region {
-				m.Plan = p.plan
-			}
 		}
 		ms = append(ms, m)
 	}

@@ -15,6 +15,12 @@
 //   - The size is bounded, whatever the length of the run: long series are
 //     downsampled by their worst values, long lists are cut and say so.
 //
+// Pictures are SVG in the page itself. Axes and lines are laid out by gonum/plot, whose
+// colours become CSS variables, so that one picture serves light, dark and paper; what
+// gonum/plot has no form for (operations, phases, fates) is drawn here. Both carry their
+// values as titles, for the pointer, and report.js reads the same titles out with a slider,
+// for the keyboard. Without the script the tables beside the pictures say all the same.
+//
 // The writers differ only in form: what a row says (measured, margin, what to
 // do) is made once, in rows.go.
 package reports

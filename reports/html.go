@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 
 	"github.com/fivenines/fivenines/slo"
+	"github.com/fivenines/fivenines/slo/projection"
 )
 
 //go:embed report.html.tmpl
@@ -18,10 +20,17 @@ var pageStyle string
 
 var pageTemplate = template.Must(template.New("report").Parse(pageText))
 
-// WriteHTML writes the report as one page that needs nothing else: no network,
-// no script. Whatever the length of the run, it stays below 5 MiB.
-func WriteHTML(w io.Writer, r *slo.Result) error {
+// WriteHTML writes the report as one page that needs nothing else: no network, and
+// no script but a few lines of its own, without which its tables say all the same.
+// Whatever the length of the run, it stays below 5 MiB.
+func WriteHTML(w io.Writer, r *slo.Result) error { return WriteHTMLProjected(w, r, nil) }
+
+// WriteHTMLProjected is WriteHTML with the projection to a year that the run is a part of.
+func WriteHTMLProjected(w io.Writer, r *slo.Result, of *projection.Projection) error {
 	p, err := newPage(r)
+	if err == nil && of != nil {
+		p.Projection, err = ProjectionSection(of)
+	}
 	if err != nil {
 		return fmt.Errorf("report of %s: %w", clean(r.Scenario), err)
 	}
@@ -35,7 +44,7 @@ func WriteHTML(w io.Writer, r *slo.Result) error {
 
 // page is all that the template shows, as text.
 type page struct {
-	CSS                                    template.CSS
+	shell
 	Scenario, Description, Target, Backend string
 	Seed, Trials, Started                  string
 	Class, VerdictWord, Sentence, Mutant   string
@@ -43,15 +52,22 @@ type page struct {
 	Problems                               []string
 	Nav                                    []navEntry
 	Tally                                  string
+	Intervals                              string
 	Declared                               []pageRow
 	Rest                                   []string
 	Timelines                              []timelinePart
+	Regional                               []timelinePart
+	Distribution                           *figure
 	TrialsFigure                           *figure
 	Outages                                []figure
 	Phases                                 *phasesPart
 	Recovery                               []table
 	Statistics                             *table
+	Ends                                   *timelinePart
 	Fates, Consistency                     *table
+	Budget                                 *budgetPart
+	Outlasted                              []string
+	Projection                             template.HTML
 	Evidence                               []evidence
 	Examples                               []pageExample
 	Regions, Shards, Spread                *table
@@ -77,6 +93,7 @@ type timelinePart struct {
 type phasesPart struct {
 	Figure     *figure
 	Table      *table
+	Plan       *table
 	Spent      *figure // by fault
 	SpentTable *table
 }
@@ -86,7 +103,7 @@ var signs = map[slo.Verdict]string{slo.Met: "✓", slo.Missed: "✗", slo.Inconc
 func newPage(r *slo.Result) (*page, error) {
 	v := overall(r)
 	p := &page{
-		CSS: template.CSS(pageStyle), Scenario: orDash(clean(r.Scenario)), Description: clean(r.Description), Target: orDash(clean(r.Target)),
+		shell: newShell(), Scenario: orDash(clean(r.Scenario)), Description: clean(r.Description), Target: orDash(clean(r.Target)),
 		Backend: orDash(clean(r.Backend)), Seed: fmt.Sprint(r.Seed), Trials: countOf(len(r.Trials), "trial", "trials"),
 		Class: string(v), VerdictWord: string(v), Sentence: sentence(r), Mutant: mutantText(r), Inconclusive: v == slo.Inconclusive,
 		Command: clean(r.Command),
@@ -102,7 +119,7 @@ func newPage(r *slo.Result) (*page, error) {
 		p.Problems = append(p.Problems, clean(t))
 	}
 	all := rows(r)
-	p.Tally = tally(all)
+	p.Tally, p.Intervals = tally(all), intervalsOf(r)
 	declared, rest := undeclared(all)
 	p.Rest = names(rest)
 	for _, o := range declared {
@@ -118,6 +135,10 @@ func newPage(r *slo.Result) (*page, error) {
 	if len(r.Trials) > 0 {
 		p.Fates, p.Consistency = fatesTable(r), consistencyTable(r)
 	}
+	if f, t, ok := endsFigure(r); ok {
+		p.Ends = &timelinePart{f, t}
+	}
+	p.Budget, p.Outlasted = budgetOf(r), outlasted(r)
 	p.addExamples(r, declared)
 	p.Regions, p.Shards, p.Spread = regionsTable(r), shardsTable(r), spreadTable(r)
 	p.Load = loadTable(r)
@@ -138,6 +159,22 @@ func (p *page) addPictures(r *slo.Result) error {
 			return err
 		}
 		p.Timelines = append(p.Timelines, timelinePart{f, timelineTable(cols, v)})
+		if v.fromFault || len(r.Timeline) > 0 && p.Regional == nil {
+			f, tab, ok, err := regionsFigure(r, v)
+			if err != nil {
+				return err
+			}
+			if ok {
+				p.Regional = append(p.Regional, timelinePart{f, tab})
+			}
+		}
+	}
+	d, ok, err := distributionFigure(r)
+	if err != nil {
+		return err
+	}
+	if ok {
+		p.Distribution = &d
 	}
 	f, ok, err := trialsFigure(r)
 	if err != nil {
@@ -159,11 +196,11 @@ func (p *page) addPictures(r *slo.Result) error {
 		return err
 	}
 	ms := milestones(t)
-	spent := spentPhases(r)
-	if len(ms) == 0 && len(spent) == 0 {
+	spent, against := spentPhases(r), planTable(r, t, of)
+	if len(ms) == 0 && len(spent) == 0 && against == nil {
 		return nil
 	}
-	p.Phases = &phasesPart{}
+	p.Phases = &phasesPart{Plan: against}
 	if len(spent) > 0 {
 		f, tab := spentFigure(spent), spentTable(spent)
 		p.Phases.Spent, p.Phases.SpentTable = &f, &tab
@@ -231,6 +268,55 @@ func outageFigures(t *slo.Trial, of string) ([]figure, error) {
 	return out, nil
 }
 
+// intervalsOf says what the intervals of the objectives are.
+func intervalsOf(r *slo.Result) string {
+	if r.Statistics != nil {
+		return fmt.Sprintf("Intervals of durations are how exactly the worst of %s was seen; what the trials say of all possible ones is below, for %s %% confidence.", countOf(len(r.Trials), "trial", "trials"), short3(100*r.Statistics.Confidence))
+	}
+	return "Intervals are how exactly a duration was seen; one trial says nothing of the next one."
+}
+
+// outlasted is what this run has to say of a year: outages by fault, and of how many trials.
+func outlasted(r *slo.Result) []string {
+	type class struct {
+		name   string
+		n      int
+		most   float64
+		censor bool
+	}
+	var all []class
+	for i := range r.Trials {
+		for k := range r.Trials[i].Faults {
+			f := &r.Trials[i].Faults[k]
+			name := clean(f.Kind)
+			at := slices.IndexFunc(all, func(c class) bool { return c.name == name })
+			if at < 0 {
+				at = len(all)
+				all = append(all, class{name: name})
+			}
+			all[at].n++
+			if o := f.Failover; o != nil && finite(o.Value) && o.Value >= all[at].most {
+				all[at].most, all[at].censor = o.Value, o.Censored
+			}
+		}
+	}
+	var out []string
+	for i, c := range all {
+		if i == maxListed {
+			break
+		}
+		longest := "without an outage"
+		if c.most > 0 {
+			longest = "the longest outage " + secondsText(c.most)
+			if c.censor {
+				longest = "the longest outage at least " + secondsText(c.most)
+			}
+		}
+		out = append(out, fmt.Sprintf("%s: %s, %s", orDash(c.name), countOf(c.n, "time", "times"), longest))
+	}
+	return out
+}
+
 func (p *page) addNav() {
 	add := func(yes bool, id, text string) {
 		if yes {
@@ -241,12 +327,14 @@ func (p *page) addNav() {
 	add(len(p.Evidence) > 0, "evidence-part", "Evidence")
 	add(p.Statistics != nil, "statistics-part", "Trials")
 	add(len(p.Timelines) > 0, "timeline-part", "Timeline")
-	add(len(p.Outages) > 0 || p.TrialsFigure != nil, "outage-part", "Outage")
+	add(len(p.Outages) > 0 || p.TrialsFigure != nil || p.Distribution != nil, "outage-part", "Outage")
 	add(p.Phases != nil, "phases-part", "Phases")
-	add(len(p.Recovery) > 0, "recovery-part", "Faults and recovery")
-	add(p.Regions != nil || p.Shards != nil, "places-part", "Regions and shards")
+	add(len(p.Recovery) > 0, "recovery-part", "Recovery")
+	add(p.Regions != nil || p.Shards != nil, "places-part", "Regions")
 	add(p.Fates != nil, "sessions-part", "Sessions")
 	add(p.Consistency != nil, "consistency-part", "Consistency")
+	add(p.Budget != nil, "budget-part", "Error budget")
+	add(true, "year-part", "A year")
 	add(true, "load-part", "Load")
 	add(p.Events != nil, "events-part", "Events")
 	add(true, "again-part", "Run it again")

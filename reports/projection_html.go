@@ -38,7 +38,7 @@ var projectionTemplate = template.Must(template.Must(pageTemplate.Clone()).New("
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy" content="{{.Policy}}">
 <link rel="icon" href="data:,">
 <title>{{.Verdict}}: {{.Title}} – fivenines</title>
 <style>
@@ -55,6 +55,7 @@ var projectionTemplate = template.Must(template.Must(pageTemplate.Clone()).New("
 {{template "projection-section" .}}
 </main>
 <footer>Projected from repeated trials and yearly rates; nothing here was observed over a year.</footer>
+<script>{{.JS}}</script>
 </body>
 </html>
 {{- end}}`))
@@ -62,7 +63,7 @@ var projectionTemplate = template.Must(template.Must(pageTemplate.Clone()).New("
 // projectionPage is what the template shows.
 type projectionPage struct {
 	*projected
-	CSS                             template.CSS
+	shell
 	Class, Sign                     string
 	Levels, Classes, Rates, Sources table
 	Halving                         *table
@@ -90,7 +91,7 @@ func renderProjection(name string, p *projection.Projection) ([]byte, error) {
 	v := projectedOf(p)
 	v.Why = upperFirst(v.Why)
 	page := &projectionPage{
-		projected: v, CSS: template.CSS(pageStyle), Class: string(v.Verdict), Sign: signs[v.Verdict],
+		projected: v, shell: newShell(), Class: string(v.Verdict), Sign: signs[v.Verdict],
 		Levels: v.Levels.table(), Classes: v.Classes.table(), Rates: v.Rates.table(), Sources: v.Sources.table(),
 	}
 	if len(v.Halving.Rows) > 0 {

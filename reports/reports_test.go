@@ -2,11 +2,14 @@ package reports
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"flag"
 	"fmt"
+	"html"
 	"io"
 	"maps"
 	"math"
@@ -50,12 +53,14 @@ func render(t testing.TB, format string, r *slo.Result) string {
 var (
 	drawn = regexp.MustCompile(`(?s)(<svg class="picture.*?</desc>).*?(</svg>)`)
 	css   = regexp.MustCompile(`(?s)<style>.*?</style>`)
+	js    = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
 )
 
 // words is a page without the insides of its pictures, which have a golden
 // file of their own.
 func words(page string) string {
-	return css.ReplaceAllString(drawn.ReplaceAllString(page, "$1…$2"), "<style>…</style>")
+	page = css.ReplaceAllString(drawn.ReplaceAllString(page, "$1…$2"), "<style>…</style>")
+	return js.ReplaceAllString(page, "<script>…</script>")
 }
 
 func golden(t *testing.T, file, got string) {
@@ -96,7 +101,7 @@ func TestGolden(t *testing.T) {
 	}
 	t.Run("pictures", func(t *testing.T) {
 		all := regexp.MustCompile(`(?s)<svg class="picture wide.*?</svg>`).FindAllString(render(t, "html", missed()), -1)
-		require.Len(t, all, 6, "two examples, timeline, outage, phases by fault, milestones")
+		require.Len(t, all, 8, "two examples, timeline, the same by region, outage, phases by fault, milestones, fates")
 		golden(t, "missed.pictures.svg", strings.Join(all, "\n"))
 	})
 }
@@ -509,14 +514,50 @@ func TestUnescapedTextIsCaught(t *testing.T) {
 func TestPageStandsAlone(t *testing.T) {
 	for name, make := range results {
 		page := render(t, "html", make())
-		for _, bad := range []string{"<script", "http://", "https://", "@import", "url(", "<iframe", "<object", "javascript:"} {
-			assert.NotContains(t, strings.ReplaceAll(page, `xmlns="http://www.w3.org/2000/svg"`, ""), bad, name)
-		}
+		assert.NoError(t, standsAlone(page), name)
 		assert.NotContains(t, page, "Liberation Sans;", "a font of the drawing in %s", name)
 		assert.Empty(t, regexp.MustCompile(`(fill|stroke):#[0-9A-Fa-f]+`).FindAllString(drawnOnly(page), 3), "a colour without a name in %s", name)
 		for _, v := range regexp.MustCompile(`var\(--([a-z-]+)\)`).FindAllStringSubmatch(page, -1) {
 			assert.Contains(t, pageStyle, "--"+v[1]+":", "%s uses a colour that the style does not define", name)
 		}
+	}
+}
+
+// standsAlone says what a page would load or run that is not its own.
+func standsAlone(page string) error {
+	page = strings.ReplaceAll(page, `xmlns="http://www.w3.org/2000/svg"`, "")
+	for _, bad := range []string{"http://", "https://", "@import", "url(", "<iframe", "<object", "javascript:", "<script ", "<link rel=\"stylesheet"} {
+		if strings.Contains(page, bad) {
+			return fmt.Errorf("it has %s", bad)
+		}
+	}
+	scripts := js.FindAllStringSubmatch(page, -1)
+	if len(scripts) != 1 || strings.Count(page, "<script") != 1 {
+		return fmt.Errorf("it has %d scripts", strings.Count(page, "<script"))
+	}
+	sum := sha256.Sum256([]byte(scripts[0][1]))
+	allowed := "script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'\">"
+	if !strings.Contains(html.UnescapeString(page), allowed) {
+		return errors.New("its policy does not allow its script")
+	}
+	if csp := regexp.MustCompile(`Content-Security-Policy" content="([^"]*)"`).FindStringSubmatch(page); csp == nil || !strings.HasPrefix(html.UnescapeString(csp[1]), "default-src 'none';") {
+		return errors.New("its policy allows more than it needs")
+	}
+	return nil
+}
+
+func TestWhatDoesNotStandAloneIsCaught(t *testing.T) {
+	page := render(t, "html", met())
+	require.NoError(t, standsAlone(page))
+	for old, c := range map[string]struct{ new, want string }{
+		"<footer>":         {`<footer><img src="https://example.com/x.png">`, "https://"},
+		"<script>":         {"<script>//", "policy does not allow"},
+		"</footer>":        {"</footer><script>1</script>", "2 scripts"},
+		"default-src":      {"x-src", "allows more"},
+		"system-ui, -appl": {"url(x), -appl", "url("},
+	} {
+		require.Contains(t, page, old)
+		require.ErrorContains(t, standsAlone(strings.Replace(page, old, c.new, 1)), c.want)
 	}
 }
 

@@ -58,6 +58,11 @@ func timeline(from, n, fault, outage int) []slo.Slice {
 			}
 		}
 		c.Good = c.Intended - c.Bad
+		for i, region := range []string{"us-east-1", "eu-west-1"} {
+			g := slo.RegionSlice{Region: region, Intended: c.Intended * (4 - 3*i) / 5, Bad: c.Bad * (4 - 3*i) / 5, ReadP50: c.ReadP50 + 76*float64(i), ReadP99: c.ReadP99 + 76*float64(i), WriteP50: c.WriteP50, WriteP99: c.WriteP99}
+			g.Good = g.Intended - g.Bad
+			c.Regions = append(c.Regions, g)
+		}
 		out = append(out, c)
 	}
 	return out
@@ -122,7 +127,8 @@ func met() *slo.Result {
 		Trials: []slo.Trial{{Faults: []slo.FaultRecord{fault(asked)}, Measures: slo.Measures{
 			Sessions: 50813, Disrupted: 19482, LateWrites: 2, Linearizable: "yes", LinearizableOps: 15360, Histories: 64,
 			Failover: outage(asked, 12, 3.412), TimeToDetect: val(0.842), RTO: &slo.Value{Value: 5, Lower: ptr(4.0), Upper: ptr(5.0)}, TimeToRecover: val(4.158), RPO: val(0),
-			Unavailable: val(4), Availability: val(0.91853), SliceAvail: val(0.9), SessionAvail: val(0.8972), Capacity: val(0.99987),
+			SessionFates: &slo.SessionFates{Disrupted: 19310, Closed: 4101, Expired: 4214, Kept: 23188},
+			Unavailable:  val(4), Availability: val(0.91853), SliceAvail: val(0.9), SessionAvail: val(0.8972), Capacity: val(0.99987),
 			Phases: map[string]float64{"suspected": 0.842, "detected": 1.304, "elected": 1.911, "promoted": 2.22, "first_write": 2.11, "last_partition": 3.392},
 		}}},
 		Objectives: objectives(nil),
@@ -159,6 +165,7 @@ func missed() *slo.Result {
 	})
 	m := &r.Trials[0].Measures
 	m.SessionsLost, m.LostWrites, m.RPO, m.RTO = 3, 41, val(0.312), nil
+	m.SessionFates = &slo.SessionFates{Lost: 3, Disrupted: 19310, Closed: 4101, Expired: 4214, Kept: 23185}
 	for _, o := range []*slo.Outage{m.Failover, r.Trials[0].Faults[0].Failover} {
 		o.Value, o.Lower, o.Upper, o.Censored, o.FromAsked = 29.614, 29.6, nil, true, 29.598
 		o.Partitions[7].End, o.Partitions[7].Censored = 56, true
@@ -263,6 +270,7 @@ func noFault() *slo.Result {
 	r.Trials[0].Sessions = &slo.SessionSpread{Sessions: 49200, Windows: 98400, GoodWindows: 98400, ByBadWindows: []int{49200}, Min: 1, P1: 1, P10: 1, P50: 1}
 	m := &r.Trials[0].Measures
 	m.Failover, m.TimeToDetect, m.RTO, m.TimeToRecover, m.RPO, m.Phases, m.Disrupted = nil, nil, nil, nil, nil, nil, 0
+	m.SessionFates = &slo.SessionFates{Closed: 4101, Expired: 4214, Kept: 42498}
 	m.Availability, m.SliceAvail, m.SessionAvail, m.Unavailable = val(0.99999871), val(1), val(0.9999), val(0)
 	for i := range r.Objectives {
 		switch o := &r.Objectives[i]; o.Name {

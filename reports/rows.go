@@ -14,7 +14,9 @@ type row struct {
 	Name     string
 	Asks     string // what the objective asks, in plain words
 	Target   string
-	Measured string // "" where there is no value
+	Measured string // with its interval; "" where there is no value
+	Value    string // what was measured, alone
+	Interval string // "" where there is none
 	Margin   string // what is left to the target, or by how much it was missed
 	Verdict  slo.Verdict
 	Evidence string
@@ -37,6 +39,7 @@ func rows(r *slo.Result) []row {
 		out = append(out, row{
 			Name: clean(o.Name), Asks: about(o.Name).asks, Target: clean(o.Target),
 			Measured: measured(o), Margin: margin(o), Verdict: v,
+			Value: alone(o), Interval: interval(o),
 			Evidence: clean(evidence), Advice: todo,
 		})
 	}
@@ -123,6 +126,38 @@ func measured(o *slo.Objective) string {
 		}
 	}
 	return s
+}
+
+// alone is what was measured, without its interval.
+func alone(o *slo.Objective) string {
+	if o.Measured == nil || !finite(o.Measured.Value) {
+		return ""
+	}
+	s := exact(o, valueText(o.Unit))
+	if atLeast(o.Measured) {
+		return "at least " + s
+	}
+	return s
+}
+
+// interval is between what the measured value is, "" where it is known exactly or not at all.
+func interval(o *slo.Objective) string {
+	m := o.Measured
+	if m == nil || !finite(m.Value) || m.Lower == nil || !finite(*m.Lower) {
+		return ""
+	}
+	lo := valueText(o.Unit)(*m.Lower)
+	switch {
+	case m.Upper == nil:
+		return lo + " or more"
+	case !finite(*m.Upper) || *m.Upper <= *m.Lower:
+		return ""
+	}
+	hi := valueText(o.Unit)(*m.Upper)
+	if lo == hi {
+		return ""
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(lo, " s"), " %") + " to " + hi
 }
 
 // exact writes the value with as many digits as keep it on its side of the target.

@@ -16,6 +16,7 @@ type shape struct {
 	Anchor     string // of a text: start, middle, end
 	Text       string
 	Title      string // shown while the pointer is on it
+	Length     string // of a text that must keep the room it was given, in any font
 }
 
 // sketch is a picture that grows.
@@ -51,6 +52,11 @@ func (s *sketch) text(class, anchor string, x, y float64, text string) {
 }
 
 func (s *sketch) drawing(f form, height float64) drawing {
+	for i := range s.shapes {
+		if t := &s.shapes[i]; t.Kind == "text" && t.Class == "lane-name" && t.Text != "" {
+			t.Length = px(wide(t.Text, f.font))
+		}
+	}
 	return drawing{Form: f.name, Width: int(s.width), Height: int(height + 0.999), Shapes: s.shapes}
 }
 

@@ -20,7 +20,6 @@ type bar struct {
 	open     bool    // it had not ended
 	text     string  // at its right
 	hover    string
-	plan     float64 // 0: none
 }
 
 // drawBars is a row for each span of time, from a common zero.
@@ -30,7 +29,7 @@ func drawBars(bars []bar, axis string, f form) (drawing, error) {
 	p := newPlot(f)
 	lo, hi := 0.0, 0.0
 	for _, b := range bars {
-		lo, hi = min(lo, b.from), max(hi, b.to, b.plan)
+		lo, hi = min(lo, b.from), max(hi, b.to)
 	}
 	if hi <= lo {
 		hi = lo + 1
@@ -68,10 +67,6 @@ func drawBars(bars []bar, axis string, f form) (drawing, error) {
 			if b.open { // an arrow head: it goes on
 				c.FillPolygon(paint("bad"), []vg.Point{{X: x1, Y: at - 8}, {X: x1 + 8, Y: at}, {X: x1, Y: at + 8}})
 				x1 += 6
-			}
-			if b.plan > 0 {
-				px := x(b.plan)
-				c.FillPolygon(paint("plan"), []vg.Point{{X: px - 4, Y: at}, {X: px, Y: at + 6}, {X: px + 4, Y: at}, {X: px, Y: at - 6}})
 			}
 			c.FillText(style, vg.Point{X: x1 + 5, Y: at + 1.5}, b.text)
 		}
@@ -158,14 +153,11 @@ func phasesFigure(ms []milestone) (figure, error) {
 	long := 0
 	for i, m := range ms {
 		bars = append(bars, bar{
-			label: m.Ends, from: prev, to: m.At, text: secondsText(m.Took), plan: m.Plan,
+			label: m.Ends, from: prev, to: m.At, text: secondsText(m.Took),
 			hover: fmt.Sprintf("%s: %s, until T%s s, when %s", m.Ends, secondsText(m.Took), signed(m.At), m.Text),
 		})
 		if m.Took > ms[long].Took {
 			long = i
-		}
-		if m.Plan > 0 && len(fig.Keys) == 0 {
-			fig.Keys = []key{{"plan", "planned by then"}}
 		}
 		prev = m.At
 	}

@@ -3,12 +3,14 @@ package reports
 import (
 	"bytes"
 	"fmt"
+	"html"
 	"html/template"
 	"image/color"
 	"math"
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -107,7 +109,25 @@ func inline(c *vgsvg.Canvas) (template.HTML, error) {
 			return "var(--" + palette[i] + ")"
 		})
 	})
+	s = drawnText.ReplaceAllStringFunc(s, fixText)
 	return template.HTML(strings.TrimSpace(strings.ReplaceAll(s, "\n\t", " "))), nil
+}
+
+var drawnText = regexp.MustCompile(`<text ([^>]*style="font-size:([0-9.]+)px[^>]*)>([^<]*)</text>\n?`)
+
+// fixText gives a text the width that it was laid out with, whatever font the reader
+// has; a text of blanks only kept room while plots were laid out.
+func fixText(text string) string {
+	m := drawnText.FindStringSubmatch(text)
+	size, err := strconv.ParseFloat(m[2], 64)
+	if strings.TrimSpace(m[3]) == "" {
+		return ""
+	}
+	if err != nil {
+		return text
+	}
+	w := textWidth(html.UnescapeString(m[3]), vg.Length(size))
+	return fmt.Sprintf("<text %s textLength=\"%s\" lengthAdjust=\"spacingAndGlyphs\">%s</text>\n", m[1], fixed(float64(w), 1), m[3])
 }
 
 // sans is the font whose metrics pictures are laid out with; the page names

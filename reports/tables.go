@@ -58,27 +58,16 @@ func timelineTable(cols []column, v view) table {
 
 func phasesTable(r *slo.Result, ms []milestone, of string) table {
 	t := table{Caption: "Milestones after the fault was asked" + of + "."}
-	planned := slices.ContainsFunc(ms, func(m milestone) bool { return m.Plan > 0 })
 	if o := r.Trials[worst(r)].Measures.Failover; o != nil && o.Censored {
 		t.Note = "The outage was not over when the load stopped: the last shard named here is the last one that came back."
 	}
 	t.Head = heads("What happened", "#After the fault", "#After the one before")
-	if planned {
-		t.Head = append(t.Head, cell{Text: "Plan", Num: true})
-	}
 	several := len(r.Trials) > 1
 	if several {
 		t.Head = append(t.Head, cell{Text: "Median of all trials", Num: true})
 	}
 	for _, m := range ms {
 		row := []cell{{Text: m.Text}, num("T" + signed(m.At) + " s"), num(secondsText(m.Took))}
-		if planned {
-			plan := ""
-			if m.Plan > 0 {
-				plan = "T" + signed(m.Plan) + " s"
-			}
-			row = append(row, num(plan))
-		}
 		if several {
 			var all []float64
 			for i := range r.Trials {
@@ -132,6 +121,17 @@ func recoveryTables(r *slo.Result) []table {
 		trials.Note = fmt.Sprintf("The first %d; %d more in result.json.", maxTrials, more)
 	}
 	var out []table
+	most := 400
+	if len(faults.Rows) > 3 {
+		most = 160 // beside so many others a proof has no room
+	}
+	for _, r := range faults.Rows {
+		proof := &r[len(r)-1]
+		if short := clip(proof.Text, most); short != proof.Text {
+			proof.Text, faults.Note = short, "Long proofs are cut here; they are whole in result.json."
+		}
+		proof.Class = "long"
+	}
 	for _, t := range []table{faults, trials} {
 		if len(t.Rows) > 0 {
 			out = append(out, t.upright())

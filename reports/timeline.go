@@ -12,6 +12,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"github.com/fivenines/fivenines/loadgen/history"
 	"github.com/fivenines/fivenines/slo"
 )
 
@@ -95,6 +96,11 @@ func bands(r *slo.Result) []band {
 		}
 	}
 	return out
+}
+
+// bandsIn are the faults in force within a view.
+func bandsIn(r *slo.Result, v view) []band {
+	return slices.DeleteFunc(bands(r), func(b band) bool { return b.asked >= v.to || b.undone <= v.from })
 }
 
 func faultText(f *slo.FaultRecord) string {
@@ -190,6 +196,10 @@ func timelineFigure(r *slo.Result, v view) (figure, []column, error) {
 	if len(bands(r)) > 0 {
 		fig.Keys = append(fig.Keys, key{"fault", "fault in force"})
 	}
+	if _, ok := planLane(r, v); ok {
+		fig.Keys = append(fig.Keys, key{"plan", "step of the plan"})
+		fig.Desc += planText(r, &r.Trials[worst(r)])
+	}
 	if len(cols) > 0 && cols[0].to-cols[0].from > 1 {
 		fig.Note = fmt.Sprintf("Each point is the worst second of %.0f.", cols[0].to-cols[0].from)
 	} else if cutShort(cols) {
@@ -220,32 +230,8 @@ func cutShort(cols []column) bool {
 }
 
 func drawTimeline(r *slo.Result, v view, cols []column, f form) (drawing, error) {
-	lo, hi := v.from-v.origin, v.to-v.origin
-	label := func(x float64) string { return fixed(x, 3) }
-	axis := "seconds since the run began"
-	if v.fromFault {
-		label, axis = since, sinceAsked
-	}
-	ticks := linearTicks(lo, hi, f.ticksX, timeSteps, label)
-	bare := make(plot.ConstantTicks, len(ticks))
-	for i := range ticks {
-		bare[i] = plot.Tick{Value: ticks[i].Value, Label: " "}
-	}
-	var bs []band
-	for _, b := range bands(r) {
-		if b.asked < v.to && b.undone > v.from {
-			bs = append(bs, b)
-		}
-	}
-	base := func() *plot.Plot {
-		p := newPlot(f)
-		p.X.Min, p.X.Max = lo, hi
-		p.X.Tick.Marker = bare
-		p.X.Tick.Label.Font.Size = 1
-		p.X.Tick.Length = 0
-		p.Add(plotFunc(func(c draw.Canvas, p *plot.Plot) { drawBands(c, p, bs, v.origin) }), plotFunc(gridlines))
-		return p
-	}
+	base, ticks, axis := timeAxis(r, v, f)
+	bs := bandsIn(r, v)
 
 	most := 1.0
 	for _, c := range cols {
@@ -276,17 +262,7 @@ func drawTimeline(r *slo.Result, v view, cols []column, f form) (drawing, error)
 	}
 	if high > 0 {
 		lat := base()
-		low, high = math.Floor(math.Log10(low)), math.Ceil(math.Log10(high)+1e-9)
-		if high <= low {
-			high = low + 1
-		}
-		lat.Y.Min, lat.Y.Max = math.Pow(10, low), math.Pow(10, high)
-		lat.Y.Scale = plot.LogScale{}
-		var ts plot.ConstantTicks
-		for e := low; e <= high; e++ {
-			ts = append(ts, plot.Tick{Value: math.Pow(10, e), Label: millisText(math.Pow(10, e))})
-		}
-		lat.Y.Tick.Marker = ts
+		logAxis(lat, low, high)
 		dashes := []vg.Length{3, 2}
 		if err := addSteps(lat, cols, v.origin, []series{
 			{colour: "read", width: 1.1, dashes: dashes, of: func(c *column) float64 { return c.readP50 }, gaps: true},
@@ -303,13 +279,7 @@ func drawTimeline(r *slo.Result, v view, cols []column, f form) (drawing, error)
 	if lanes := lanesOf(r, v); len(lanes) > 0 {
 		panels = append(panels, eventsPanel(base(), lanes, v, f))
 	}
-	last := panels[len(panels)-1].plot
-	last.X.Tick.Marker = ticks
-	last.X.Tick.Label.Font.Size = f.font
-	last.X.Tick.Length = 4
-	last.X.Label.Text = axis
-	last.X.Label.Padding = 3
-	panels[len(panels)-1].height += 3*f.font + 6
+	labelAxis(&panels[len(panels)-1], ticks, axis, f)
 	return stack(f, panels)
 }
 
@@ -408,6 +378,10 @@ func signed(v float64) string {
 	return s
 }
 
+func drawnBands(bs []band, origin float64) plotFunc {
+	return func(c draw.Canvas, p *plot.Plot) { drawBands(c, p, bs, origin) }
+}
+
 func drawBands(c draw.Canvas, p *plot.Plot, bs []band, origin float64) {
 	x, _ := p.Transforms(&c)
 	for _, b := range bs {
@@ -460,10 +434,17 @@ func labelBands(c draw.Canvas, p *plot.Plot, f form, bs []band, origin float64) 
 type lane struct {
 	kind  string
 	marks []slo.Mark
+	plan  bool // what should happen, not what did
 }
 
 // maxLanes bounds the kinds of events of a picture.
-const maxLanes = 8
+const maxLanes = 12
+
+// told says whether an event tells of the failover itself.
+func told(kind string) bool {
+	return slices.Contains([]string{history.Suspected, history.Elected, history.Recovered, history.RouteMoved}, kind) ||
+		slices.ContainsFunc(plan, func(s step) bool { return slices.Contains(s.kinds, kind) })
+}
 
 // lanesOf are the platform's events inside a view, by kind; the kind that came
 // first stands first.
@@ -487,12 +468,32 @@ func lanesOf(r *slo.Result, v view) []lane {
 		return cmp.Or(cmp.Compare(a.marks[0].AtS, b.marks[0].AtS), strings.Compare(a.kind, b.kind))
 	})
 	if len(out) > maxLanes {
-		rest := lane{kind: "others"}
-		for _, l := range out[maxLanes-1:] {
-			rest.marks = append(rest.marks, l.marks...)
+		// What the plan and the measures know keeps a lane of its own as long as there is one.
+		room, rest := maxLanes-1, lane{kind: "others"}
+		for _, l := range out {
+			if told(l.kind) {
+				room--
+			}
+		}
+		out = slices.DeleteFunc(out, func(l lane) bool {
+			if !told(l.kind) {
+				if room--; room >= 0 {
+					return false
+				}
+				rest.marks = append(rest.marks, l.marks...)
+				return true
+			}
+			return false
+		})
+		for len(out) > maxLanes-1 {
+			rest.marks = append(rest.marks, out[len(out)-1].marks...)
+			out = out[:len(out)-1]
 		}
 		slices.SortStableFunc(rest.marks, func(a, b slo.Mark) int { return cmp.Compare(a.AtS, b.AtS) })
-		out = append(out[:maxLanes-1], rest)
+		out = append(out, rest)
+	}
+	if l, ok := planLane(r, v); ok && len(out) > 0 {
+		out = append([]lane{l}, out...)
 	}
 	return out
 }
@@ -505,7 +506,7 @@ func eventsPanel(p *plot.Plot, lanes []lane, v view, f form) panel {
 	for i, l := range lanes {
 		name := ""
 		if f.name == "wide" {
-			name = fitText(clean(l.kind), f.font, 90)
+			name = fitText(clean(l.kind), f.font, 118)
 		}
 		ticks = append(ticks, plot.Tick{Value: float64(n - 1 - i), Label: name})
 	}
@@ -518,7 +519,7 @@ func eventsPanel(p *plot.Plot, lanes []lane, v view, f form) panel {
 			at := y(float64(n - 1 - i))
 			c.StrokeLine2(draw.LineStyle{Color: paint("grid"), Width: 0.6}, c.Min.X, at, c.Max.X, at)
 			if f.name != "wide" {
-				c.FillText(name, vg.Point{X: c.Min.X, Y: at + 7}, fitText(clean(l.kind), f.font, 90))
+				c.FillText(name, vg.Point{X: c.Min.X, Y: at + 7}, fitText(clean(l.kind), f.font, 118))
 			}
 			last := vg.Length(-100)
 			for _, m := range l.marks {
@@ -527,6 +528,10 @@ func eventsPanel(p *plot.Plot, lanes []lane, v view, f form) panel {
 					continue
 				}
 				last = px
+				if l.plan {
+					c.FillPolygon(paint("plan"), []vg.Point{{X: px - 4.5, Y: at}, {X: px, Y: at + 6}, {X: px + 4.5, Y: at}, {X: px, Y: at - 6}})
+					continue
+				}
 				c.SetColor(paint("served"))
 				var path vg.Path
 				path.Move(vg.Point{X: px + 3.2, Y: at})
@@ -536,7 +541,7 @@ func eventsPanel(p *plot.Plot, lanes []lane, v view, f form) panel {
 			}
 		}
 	}))
-	return panel{plot: p, title: "what the platform reported", height: vg.Length(n*pitch + 6), spots: func(x, y func(float64) float64, a rect) []spot {
+	return panel{plot: p, title: eventsTitle(lanes), height: vg.Length(n*pitch + 6), spots: func(x, y func(float64) float64, a rect) []spot {
 		var out []spot
 		for i, l := range lanes {
 			at := y(float64(n - 1 - i))
@@ -560,6 +565,13 @@ func eventsPanel(p *plot.Plot, lanes []lane, v view, f form) panel {
 		}
 		return out
 	}}
+}
+
+func eventsTitle(lanes []lane) string {
+	if lanes[0].plan {
+		return "what the platform reported, against the plan"
+	}
+	return "what the platform reported"
 }
 
 func markText(m *slo.Mark, v view) string {

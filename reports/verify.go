@@ -83,7 +83,7 @@ var verifyTemplate = template.Must(template.Must(pageTemplate.Clone()).New("veri
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy" content="{{.Policy}}">
 <link rel="icon" href="data:,">
 <title>{{.Word}}: a year of {{.V.Target}} – fivenines</title>
 <style>
@@ -103,7 +103,7 @@ var verifyTemplate = template.Must(template.Must(pageTemplate.Clone()).New("veri
 </section>
 <section aria-labelledby="scenarios-part">
 <h2 id="scenarios-part">Scenarios</h2>
-<div class="scroll"><table><caption>Each scenario's trials, and the outages that the projection is made from</caption>
+<div class="scroll"><table><caption><span class="cap">Each scenario's trials, and the outages that the projection is made from</span></caption>
 <thead><tr><th scope="col">Scenario</th><th scope="col">Verdict</th><th scope="col">Trials</th><th scope="col">Void</th><th scope="col">Outage (median, longest)</th><th scope="col">Undoing</th></tr></thead>
 <tbody>
 {{- range .Scenarios}}
@@ -124,6 +124,8 @@ var verifyTemplate = template.Must(template.Must(pageTemplate.Clone()).New("veri
 <p class="muted">{{.V.Machine}}{{with .V.Version}} · version {{.}}{{end}}</p>
 </section>
 </main>
+<footer>The year is projected from repeated trials and yearly rates; nothing here was observed over a year.</footer>
+<script>{{.JS}}</script>
 </body>
 </html>
 `))
@@ -140,14 +142,14 @@ func VerifyHTML(w io.Writer, v *slo.Verification) error {
 		Trials, Void                               int
 	}
 	p := struct {
-		CSS                            template.CSS
+		shell
 		V                              *slo.Verification
 		Word, Class, Sentence, Started string
 		Scenarios                      []line
 		Open                           []string
 		Projection                     template.HTML
 	}{
-		CSS: template.CSS(pageStyle), V: v, Word: string(v.Verdict), Class: string(v.Verdict), Projection: section,
+		shell: newShell(), V: v, Word: string(v.Verdict), Class: string(v.Verdict), Projection: section,
 		Sentence: sentence(&slo.Result{Verdict: v.Verdict, Summary: v.Summary}), Started: v.Started.UTC().Format("2 January 2006, 15:04 UTC"),
 	}
 	for _, sc := range v.Scenarios {

@@ -170,9 +170,9 @@ func (p *places) at(h place) [2]*findings {
 	return [2]*findings{grow(&p.regions, int(h.region)), grow(&p.parts, int(h.partition))}
 }
 
-func grow(s *[]findings, n int) *findings {
+func grow[T any](s *[]T, n int) *T {
 	if n >= len(*s) {
-		*s = append(*s, make([]findings, n+1-len(*s))...)
+		*s = append(*s, make([]T, n+1-len(*s))...)
 	}
 	return &(*s)[n]
 }

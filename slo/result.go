@@ -317,6 +317,8 @@ type Measures struct {
 	CrossSession    int    `json:"cross_session_events"`
 	PhantomEvents   int    `json:"phantom_events"` // that nobody emitted, or were promised not to be
 	CorruptEvents   int    `json:"corrupt_events"`
+	// SessionFates add up to Sessions; null in results of before they were counted.
+	SessionFates *SessionFates `json:"session_fates,omitempty"`
 
 	Failover      *Outage `json:"failover_s"`
 	TimeToDetect  *Value  `json:"time_to_detect_s"`
@@ -361,6 +363,21 @@ type Objective struct {
 // Slice is one second of the run as follower clients saw it.
 type Slice struct {
 	Second   int     `json:"s"`
+	Intended int     `json:"intended"`
+	Good     int     `json:"good"`
+	Bad      int     `json:"bad"`
+	ReadP50  float64 `json:"read_ms_p50"`
+	ReadP99  float64 `json:"read_ms_p99"`
+	WriteP50 float64 `json:"write_ms_p50"`
+	WriteP99 float64 `json:"write_ms_p99"`
+	// Regions are the same by the region of the clients, in order of preference;
+	// left out where all of them stood in one.
+	Regions []RegionSlice `json:"regions,omitempty"`
+}
+
+// RegionSlice is one second as the follower clients of a region saw it.
+type RegionSlice struct {
+	Region   string  `json:"region"`
 	Intended int     `json:"intended"`
 	Good     int     `json:"good"`
 	Bad      int     `json:"bad"`

@@ -36,6 +36,7 @@ type findings struct {
 	stream               checker.StreamFindings
 	spread               spread
 	places               places
+	ends                 SessionFates
 }
 
 // violation is one finding, for an example.
@@ -84,6 +85,7 @@ func (t *trial) checkSessions() {
 	m.StaleReads, m.BackwardReads, m.PhantomReads, m.CorruptReads = s.stale, s.backward, s.phantom, s.corrupt
 	m.LateWrites, m.Unread, m.Duplicated = s.lateWrites, s.unread, s.duplicated
 	m.ExpiryViolations, m.ExpiredEarly, m.ExpiredLate, m.Resurrected = s.violatedExpiry, s.early, s.late, s.back
+	m.SessionFates = &s.ends
 	t.measureEventual()
 	t.measureStreams()
 	if s.windows > 0 {
@@ -147,7 +149,11 @@ func (s *findings) add(t *trial, session uint64, ops []history.Op, f *checker.Fi
 	count(&s.violatedExpiry, f.Early || f.Late || f.Resurrected)
 	count(&s.readBack, f.ReadBack)
 	count(&s.expired, f.Expired)
-	count(&s.disrupted, !f.Lost && !f.Regressed && !f.Early && t.disrupted(ops))
+	disrupted := t.disrupted(ops)
+	count(&s.disrupted, !f.Lost && !f.Regressed && !f.Early && disrupted)
+	if f.Created {
+		s.ends.add(f, ops, disrupted)
+	}
 	s.stale += f.Stale
 	s.backward += f.Backward
 	s.phantom += f.Phantom
@@ -201,6 +207,7 @@ func (s *findings) join(o *findings) {
 	} {
 		*f.to += f.from
 	}
+	s.ends.join(&o.ends)
 	joinEventual(&s.eventual, &o.eventual)
 	s.worst.join(&o.worst)
 	joinStream(&s.stream, &o.stream)

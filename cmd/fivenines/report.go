@@ -15,6 +15,7 @@ import (
 	"github.com/fivenines/fivenines/reports"
 	"github.com/fivenines/fivenines/scenarios"
 	"github.com/fivenines/fivenines/slo"
+	"github.com/fivenines/fivenines/slo/projection"
 )
 
 func init() { commands = append(commands, reportCommand) }
@@ -58,15 +59,23 @@ func reportCommand() *cobra.Command {
 			if dir == "" {
 				dir = args[0]
 			}
+			html := formats["html"]
+			html.write = func(w io.Writer, r *slo.Result) error {
+				return reports.WriteHTMLProjected(w, r, projectionBeside(args[0]))
+			}
 			for _, f := range want {
+				format := formats[f]
+				if f == "html" {
+					format = html
+				}
 				if out == "-" {
-					if err := formats[f].write(cmd.OutOrStdout(), res); err != nil {
+					if err := format.write(cmd.OutOrStdout(), res); err != nil {
 						return runError(err)
 					}
 					continue
 				}
-				path := filepath.Join(dir, formats[f].file)
-				if err := writeReport(path, res, formats[f].write); err != nil {
+				path := filepath.Join(dir, format.file)
+				if err := writeReport(path, res, format.write); err != nil {
 					return runError(err)
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), path)
@@ -77,6 +86,24 @@ func reportCommand() *cobra.Command {
 	cmd.Flags().StringSliceVar(&want, "format", []string{"html"}, "badge, baseline (for fivenines compare), html, json, junit, markdown")
 	cmd.Flags().StringVar(&out, "out", "", "folder to write to, or - for standard output (default the run's folder)")
 	return cmd
+}
+
+// projectionBeside is the projection of the verification that a run's folder stands in;
+// nil for a run of its own.
+func projectionBeside(dir string) *projection.Projection {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil
+	}
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(abs), "verify.json"))
+	if err != nil {
+		return nil
+	}
+	v := &slo.Verification{}
+	if json.Unmarshal(b, v) != nil || !slices.ContainsFunc(v.Scenarios, func(s slo.Verified) bool { return filepath.Base(s.Folder) == filepath.Base(abs) }) {
+		return nil
+	}
+	return v.Projection
 }
 
 // storedResult is the run's result.json, or, where the run did not get so far,

@@ -230,6 +230,20 @@ func writeVerification(dir string, v *slo.Verification) error {
 			return err
 		}
 	}
+	// The reports of the runs were written before there was a projection.
+	for _, s := range v.Scenarios {
+		run := filepath.Join(dir, s.Folder)
+		if _, err := os.Stat(filepath.Join(run, "result.json")); err != nil || filepath.Dir(s.Folder) != "." {
+			continue
+		}
+		res, err := storedResult(run)
+		if err == nil {
+			err = writeReport(filepath.Join(run, formats["html"].file), res, func(w io.Writer, r *slo.Result) error { return reports.WriteHTMLProjected(w, r, v.Projection) })
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
