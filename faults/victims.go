@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	helpRegion = "a region by name, or by role: primary, secondary, tertiary"
+	helpRegion = "a region by name, or by role: primary, secondary, tertiary, active; primary is the first active region where several are"
 	helpNode   = "a node by name, or the n-th node of a region by name or role: primary:1"
 )
 
@@ -23,6 +23,9 @@ func chooseRegion(topo *fixtures.Topology, who string) (string, error) {
 		if r.Role == who {
 			return r.Name, nil
 		}
+	}
+	if active := topo.Active(); who == fixtures.Primary && len(active) > 0 {
+		return active[0], nil
 	}
 	var names []string
 	for _, r := range topo.Regions {

@@ -146,6 +146,10 @@ func (w *Workload) complete() error {
 		return fmt.Errorf("witness, contested and eventual rates of %g, %g and %g do not fit into %g", w.Witness.Rate, w.Contested.Rate, w.Eventual.Rate, w.Rate)
 	case w.Eventual.Region < 0 || w.Eventual.Region > 255:
 		return fmt.Errorf("eventual reads in region %d", w.Eventual.Region)
+	case w.DNS != nil && (w.DNS.Server == "" || w.DNS.Names == nil):
+		return errors.New("DNS without a server or names")
+	case w.Home != nil && w.Partition == nil:
+		return errors.New("homes of partitions are given, and no Partition")
 	case w.Contested.Sessions < 0:
 		return fmt.Errorf("%d contested sessions", w.Contested.Sessions)
 	case len(w.Clients) == 0:
@@ -198,6 +202,9 @@ func (e *engine) people() error {
 			}
 		}
 		p := newPool(e, es, links)
+		if w.DNS != nil && keep == nil {
+			p.byName(w.DNS, region)
+		}
 		e.pools = append(e.pools, p)
 		return p, nil
 	}
@@ -267,7 +274,7 @@ func (e *engine) people() error {
 		})
 	}
 	if w.Eventual.Rate > 0 {
-		p, err := connect(w.Eventual.Region, [lanes]int{reads: sampleLinks}, nil)
+		p, err := connect(w.Eventual.Region, [lanes]int{reads: sampleLinks}, func(Entry) bool { return true })
 		if err != nil {
 			return fmt.Errorf("eventual: %w", err)
 		}

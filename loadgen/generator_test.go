@@ -79,7 +79,7 @@ func newRigBehind(t *testing.T, w Workload, delay time.Duration, regions ...int)
 		require.NoError(t, err)
 		s.Delay(delay, 0)
 		r.servers = append(r.servers, s)
-		r.entries = append(r.entries, Entry{Node: i, NodeID: s.ID, Region: region, Address: s.Addr})
+		r.entries = append(r.entries, Entry{Node: i, NodeID: s.ID, Region: region, Address: s.Addr, Host: fmt.Sprintf("192.0.2.%d", i+1)})
 	}
 	if w.Sessions == 0 {
 		w.Sessions = 500

@@ -13,6 +13,7 @@ type Entry struct {
 	NodeID  string // the platform's own name for it, as in CLUSTER SLOTS
 	Region  int    // where the node stands, index in Manifest.Regions
 	Address string // host:port, through the link
+	Host    string // the IP address that DNS tells of it; only of use with Workload.DNS
 }
 
 // Recorder receives every operation exactly once; history.Writer is one.
@@ -39,9 +40,18 @@ type Workload struct {
 	Seed       int64
 	// Partition maps a key to the target's shard, for the record.
 	Partition func(key string) int
+	// Home, if it is set, is the region (by index) in which a partition is led while
+	// all is well. The clients of a region then create their sessions under keys of
+	// partitions that are at home there, and read no others: a session's home is
+	// where it was created.
+	Home func(partition int) (region int)
 	// Entries lists the front doors as clients of a region (by index) reach
 	// them, in the order in which they prefer them.
 	Entries func(region int) []Entry
+	// DNS, if it is set, is how the followers and the contested clients find which
+	// of their entries to use. Those who have to be in a certain region (witness,
+	// eventual reads, read-backs) know the nodes.
+	DNS *DNS
 }
 
 // Mix is the share of each operation, summing to 1.

@@ -66,6 +66,13 @@ type pool struct {
 	oracle   int               // the entry that is asked for slots
 	move     bool              // ask another region's next
 	turn     int               // of the entries of a region that any of may answer
+	tick     int               // of the loop
+
+	// Of clients that find their entries by DNS; they know no leaders.
+	dns      *DNS // nil: these are not
+	region   int  // where they stand
+	askNames chan struct{}
+	doors    []*entry // that the last answer named, in its order; guarded by the engine's lock
 
 	askSlots chan struct{}
 }
@@ -75,9 +82,11 @@ type entry struct {
 	Entry
 	p       *pool
 	links   [lanes][]*link
-	cur     [lanes]*link // to be used in this tick, nil if there is none
-	healthy bool         // guarded by the engine's lock
-	rtt     atomic.Int64 // of the last PING
+	cur     [lanes]*link  // to be used in this tick, nil if there is none
+	healthy bool          // guarded by the engine's lock
+	unnamed bool          // DNS sends nobody here; guarded by the engine's lock, as is wanted
+	wanted  chan struct{} // closed when DNS names it
+	rtt     atomic.Int64  // of the last PING
 	probe   chan struct{}
 	slots   chan struct{}
 }
@@ -132,7 +141,10 @@ func (p *pool) start(ctx context.Context) {
 			}
 		}
 	}
-	if !p.anyReplica {
+	switch {
+	case p.dns != nil:
+		p.e.wg.Go(func() { p.keepNames(ctx) })
+	case !p.anyReplica:
 		p.e.wg.Go(func() { p.keepSlots(ctx) })
 	}
 }
@@ -151,6 +163,7 @@ func (l *link) usable() bool { return l.rc != nil && !l.full() }
 // choose picks the link of each entry for this tick. They take turns, so that
 // all that is sent to an entry in one tick goes out in one write.
 func (p *pool) choose(tick int) {
+	p.tick = tick
 	for ln := range lanes {
 		for _, en := range p.entries {
 			en.choose(ln, tick)
@@ -161,7 +174,7 @@ func (p *pool) choose(tick int) {
 
 func (en *entry) choose(ln, tick int) {
 	en.cur[ln] = nil
-	if !en.healthy {
+	if !en.healthy || en.unnamed {
 		return
 	}
 	ls := en.links[ln]
@@ -176,13 +189,14 @@ func (en *entry) choose(ln, tick int) {
 // last is the first entry's link that can be used, in order of preference; where
 // all are silent, one whose entry at least still answers a PING.
 func (p *pool) last(ln int) *link {
-	for _, en := range p.entries {
+	es := p.inTurn()
+	for _, en := range es {
 		if en.cur[ln] != nil {
 			return en.cur[ln]
 		}
 	}
-	for _, en := range p.entries {
-		if !en.healthy {
+	for _, en := range es {
+		if !en.healthy || en.unnamed {
 			continue
 		}
 		for _, l := range en.links[ln] {
@@ -308,6 +322,7 @@ func (p *pool) check(now time.Duration) {
 	if p.anyReplica {
 		p.comeBack(now, false)
 	}
+	p.leave(now)
 	for _, en := range p.entries {
 		patience := silence + 2*time.Duration(en.rtt.Load())
 		for _, ls := range en.links {
@@ -338,9 +353,10 @@ func (p *pool) check(now time.Duration) {
 func (en *entry) watch(ctx context.Context) {
 	e := en.p.e
 	back := newBackoff(e, uint64(en.Node)<<16|uint64(en.p.index)<<8)
-	for ctx.Err() == nil {
+	for en.await(ctx) {
 		c, rtt, err := resp.Dial(ctx, en.Address, dialTimeout)
 		if err != nil {
+			en.failed()
 			back.sleep(ctx)
 			continue
 		}
@@ -375,7 +391,7 @@ func (en *entry) converse(ctx context.Context, c *resp.Conn) {
 			err = en.ping(c, patience)
 			t.Reset(probeEvery)
 		}
-		if err != nil {
+		if err != nil || en.gone() {
 			return
 		}
 	}
@@ -396,6 +412,7 @@ func (en *entry) setHealthy(h bool) {
 	e.mu.Unlock()
 	if !h {
 		kick(en.p.askSlots)
+		en.failed()
 	}
 }
 
@@ -515,6 +532,9 @@ func (p *pool) find(r resp.SlotRange) int {
 // moved takes a redirection as a hint, if it names an entry of ours. It says
 // whether that is news.
 func (p *pool) moved(slot uint16, addr string) bool {
+	if p.dns != nil {
+		return false
+	}
 	i := slices.IndexFunc(p.entries, func(en *entry) bool { return en.Address == addr })
 	if i < 0 || int(p.leaders[slot]) == i {
 		return false
@@ -528,7 +548,7 @@ func (p *pool) moved(slot uint16, addr string) bool {
 func (l *link) keep(ctx context.Context) {
 	e := l.en.p.e
 	back := newBackoff(e, uint64(l.en.Node)<<16|uint64(l.en.p.index)<<8|uint64(l.lane)+1)
-	for ctx.Err() == nil {
+	for l.en.await(ctx) {
 		c, _, err := resp.Dial(ctx, l.en.Address, dialTimeout)
 		if err == nil && l.en.p.anyReplica {
 			err = readOnly(ctx, c)
@@ -538,6 +558,7 @@ func (l *link) keep(ctx context.Context) {
 			rc, err = c.Detach()
 		}
 		if err != nil {
+			l.en.failed()
 			back.sleep(ctx)
 			continue
 		}
@@ -552,6 +573,7 @@ func (l *link) keep(ctx context.Context) {
 			return
 		}
 		kick(l.en.p.askSlots)
+		l.en.failed()
 		back.lived(time.Since(began))
 		back.sleep(ctx)
 	}

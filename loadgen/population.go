@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/fivenines/fivenines/loadgen/history"
@@ -14,6 +15,7 @@ const (
 	contestedWriters = 3
 	contestedTTL     = time.Hour // they do not expire within a run
 	writeTries       = 16        // sessions looked at for one that can be written
+	homeTries        = 1 << 16   // numbers looked at for one at home; then nothing is
 	goneReadShare    = 0.01      // of the followers' reads go to sessions whose time is over
 	goneGrace        = 5 * time.Second
 	goneKept         = time.Minute // how long a session that is over can still be read back
@@ -73,6 +75,10 @@ type sessions struct {
 	// Sessions that eventual reads return to.
 	written, looked recent
 
+	// Numbers whose keys are at home in a region (the index), passed over by the
+	// clients of another one.
+	passed map[uint8]*fifo[uint64]
+
 	expiries timeHeap[expiryItem]
 	gone     fifo[expiryItem] // sessions whose time is over; at is when
 	keyBuf   []byte
@@ -89,7 +95,7 @@ func (s *sessions) liveFollowers() int {
 
 // born makes a new session of a population; its create is not sent yet.
 func (s *sessions) born(p *population) (uint64, *session) {
-	n, ses := s.all.create()
+	n, ses := s.number(p)
 	ses.fate, ses.pop, ses.busy = creating, p.index, true
 	ses.writer = p.client0 + uint16(n%uint64(p.clients))
 	ttl := s.w.TTL
@@ -103,13 +109,45 @@ func (s *sessions) born(p *population) (uint64, *session) {
 		}
 	}
 	ses.ttl = uint32(ttl / time.Millisecond)
-	s.keyBuf = appendKey(s.keyBuf[:0], n)
-	ses.slot = uint16(resp.Slot(s.keyBuf))
-	if s.w.Partition != nil {
-		ses.part = uint16(s.w.Partition(string(s.keyBuf)))
-	}
 	p.creating++
 	return n, ses
+}
+
+// number gives a new session its number, and so its key, slot and partition:
+// where homes matter, the next one that is at home with the clients of the
+// population. What they pass over is kept for the clients whom it suits.
+func (s *sessions) number(p *population) (uint64, *session) {
+	local := s.w.Home != nil && p.class == history.Follower
+	if q := s.passed[p.region]; local && q != nil && q.len() > 0 {
+		n := q.pop()
+		return n, s.all.at(n)
+	}
+	for tries := 0; ; tries++ {
+		n, ses := s.all.create()
+		s.keyBuf = appendKey(s.keyBuf[:0], n)
+		ses.slot = uint16(resp.Slot(s.keyBuf))
+		if s.w.Partition != nil {
+			ses.part = uint16(s.w.Partition(string(s.keyBuf)))
+		}
+		if !local || tries == homeTries {
+			return n, ses
+		}
+		home := uint8(s.w.Home(int(ses.part)))
+		if home == p.region {
+			return n, ses
+		}
+		if !slices.ContainsFunc(s.pops[:s.followers], func(o *population) bool { return o.region == home }) {
+			s.all.forget(n)
+			continue
+		}
+		if s.passed == nil {
+			s.passed = map[uint8]*fifo[uint64]{}
+		}
+		if s.passed[home] == nil {
+			s.passed[home] = &fifo[uint64]{}
+		}
+		s.passed[home].push(n)
+	}
 }
 
 // drawShort keeps the share of short sessions although they expire: more of the
@@ -380,17 +418,20 @@ func (s *sessions) pick(p *population) uint64 {
 	return p.live[s.rng.IntN(len(p.live))]
 }
 
-// readable chooses a session to read: any live one of any region's followers,
-// and now and then one whose time is over, to see whether it is gone.
+// readable chooses a session to read: any live one of any region's followers
+// (only of their own where homes matter), and now and then one whose time is over, to see whether it is gone.
 func (s *sessions) readable(p *population, now time.Duration) uint64 {
 	if p != nil && s.gone.len() > 0 && s.rng.Float64() < goneReadShare {
 		it := s.gone.at(s.rng.IntN(s.gone.len()))
-		if ses := s.all.get(it.n); ses != nil && now <= it.at+ses.timeToLive()+goneGrace {
+		if ses := s.all.get(it.n); ses != nil && now <= it.at+ses.timeToLive()+goneGrace && (s.w.Home == nil || ses.pop == p.index) {
 			return it.n
 		}
 	}
 	if s.followers == 1 {
 		return s.pick(s.pops[0])
+	}
+	if s.w.Home != nil && p != nil && p.class == history.Follower {
+		return s.pick(p)
 	}
 	i := s.rng.IntN(max(1, s.liveFollowers()))
 	for _, q := range s.pops[:s.followers] {

@@ -66,6 +66,9 @@ func (r *registry) create() (uint64, *session) {
 	return n, s
 }
 
+// at is the memory of a session that was created and not forgotten, whatever is known of it.
+func (r *registry) at(n uint64) *session { return &r.chunks[n/registryChunk].s[n%registryChunk] }
+
 // get returns nil for a session that was forgotten.
 func (r *registry) get(n uint64) *session {
 	i := n / registryChunk

@@ -76,8 +76,20 @@ func Failover(ctx context.Context, nodes []Endpoint, region string) error {
 	return operator.Failover(ctx, nodes, region)
 }
 
+// Move is a plan to change the home of shards.
+type Move = operator.Move
+
+// PlanMove looks at what moving the home of shards (all where none is named) to a
+// region (to where they began where it is empty) would do; it changes nothing.
+func PlanMove(ctx context.Context, nodes []Endpoint, region string, shards []int) (*Move, error) {
+	return operator.PlanMove(ctx, nodes, region, shards)
+}
+
 // Health is the state of a deployment, region by region and shard by shard.
 type Health = operator.Health
+
+// ShardHealth is one shard of it.
+type ShardHealth = operator.ShardHealth
 
 // CheckHealth asks every node.
 func CheckHealth(ctx context.Context, nodes []Endpoint) *Health {

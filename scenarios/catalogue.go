@@ -66,8 +66,9 @@ func Named(name string) (*Spec, error) {
 
 // topologies by name.
 var topologies = map[string]func() *fixtures.Topology{
-	"three-region": fixtures.ThreeRegion,
-	"three-node":   ThreeNode,
+	"three-region":  fixtures.ThreeRegion,
+	"three-node":    ThreeNode,
+	"active-active": ActiveActive,
 }
 
 // Topology returns an embedded topology.
@@ -80,6 +81,14 @@ func Topology(name string) (*fixtures.Topology, error) {
 
 // TopologyNames lists the embedded topologies.
 func TopologyNames() []string { return slices.Sorted(maps.Keys(topologies)) }
+
+// ActiveActive is the default topology with two regions that lead together.
+func ActiveActive() *fixtures.Topology {
+	t := fixtures.ThreeRegion()
+	t.Name = "active-active"
+	t.Regions[0].Role, t.Regions[1].Role = fixtures.Active, fixtures.Active
+	return t
+}
 
 // ThreeNode is the smallest topology with a quorum: one node a region and
 // short links, for machines and tests with little time.

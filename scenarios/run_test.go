@@ -389,6 +389,31 @@ func TestBalancersThatAreNotThereAreNotRunnableHere(t *testing.T) {
 	assert.Nil(t, o.res)
 }
 
+// A target says for itself where partitions are at home, and what its DNS is.
+func TestHomesAndDNSNeedATargetThatHasThem(t *testing.T) {
+	t.Parallel()
+	spec := quick()
+	topo, err := spec.Topo()
+	require.NoError(t, err)
+	topo.Regions[0].Role, topo.Regions[1].Role = fixtures.Active, fixtures.Active
+	spec.Topology = TopologyRef{Inline: topo}
+	spec.Workload.Homes = HomesLocal
+	o := runQuick(t.Context(), t, spec, &fakeSystem{})
+	require.ErrorIs(t, o.err, fixtures.ErrNotHere)
+	require.ErrorContains(t, o.err, "the target fake does not say where its partitions are at home")
+	assert.Nil(t, o.res)
+
+	spec = quick()
+	o = runQuick(t.Context(), t, spec, &fakeSystem{}, func(o *Options) { o.Target = resolvedTarget{}; o.Overrides.Through = ThroughDNS })
+	require.ErrorIs(t, o.err, fixtures.ErrNotHere)
+	require.ErrorContains(t, o.err, "the fake backend has no address for the DNS of fake")
+	assert.Nil(t, o.res)
+}
+
+type resolvedTarget struct{ fakeTarget }
+
+func (resolvedTarget) Zone() string { return "fake.test." }
+
 func TestFaultThatCanNotBeUndoneIsAnError(t *testing.T) {
 	t.Parallel()
 	sys := &fakeSystem{takeover: 300 * time.Millisecond, healErr: errors.New("no such link")}
@@ -463,6 +488,7 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		"unknown mutant": {opt: func(o *Options) { o.Mutant = "forgetfull" }, want: `target fake has no mutant called "forgetfull"; did you mean forgetful?`},
 		"other target":   {spec: func(s *Spec) { s.Target = "reference" }, want: "is for the target reference, not fake"},
+		"no DNS":         {opt: func(o *Options) { o.Overrides.Through = ThroughDNS }, want: "workload.through: dns: the target fake has no DNS that clients could ask; use nodes or balancers"},
 		"bad scenario":   {spec: func(s *Spec) { s.Trials = 0 }, want: "scenario quick: trials: 0 is not from 1"},
 		"folder in use": {before: func(out string) {
 			require.NoError(t, os.MkdirAll(out, 0o755))

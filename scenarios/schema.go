@@ -41,7 +41,9 @@ func schemaOf(t reflect.Type) schema {
 	case reflect.TypeFor[Percent]():
 		return schema{"type": "string", "pattern": `^[0-9.]+ ?%$`, "examples": []string{"5 %"}}
 	case reflect.TypeFor[Through]():
-		return schema{"enum": []Through{ThroughNodes, ThroughBalancers}}
+		return schema{"enum": []Through{ThroughNodes, ThroughBalancers, ThroughDNS}}
+	case reflect.TypeFor[Homes]():
+		return schema{"enum": []Homes{HomesAny, HomesLocal}}
 	case reflect.TypeFor[TopologyRef]():
 		return schema{"oneOf": []schema{
 			{"type": "string", "description": "the name of an embedded topology, or the path of a file"},

@@ -80,6 +80,7 @@ type Workload struct {
 	Zipf       float64            `yaml:"zipf"`              // 0: uniform keys
 	Clients    map[string]Percent `yaml:"clients,omitempty"` // region -> share; empty: all beside the primary region
 	Through    Through            `yaml:"through,omitempty"` // how clients reach the nodes
+	Homes      Homes              `yaml:"homes,omitempty"`   // where clients create their sessions
 	Witness    Witness            `yaml:"witness"`
 	Contested  Contested          `yaml:"contested"`
 	Eventual   Eventual           `yaml:"eventual"`
@@ -93,6 +94,20 @@ const (
 	ThroughNodes Through = "nodes"
 	// ThroughBalancers: clients know one load balancer a region, their own region's first.
 	ThroughBalancers Through = "balancers"
+	// ThroughDNS: clients know a name. They ask the platform's DNS for it, connect to
+	// what it answers, and ask again when the time to live is over or a connection fails.
+	ThroughDNS Through = "dns"
+)
+
+// Homes is where clients create their sessions, as seen from the shards' homes.
+type Homes string
+
+const (
+	// HomesAny: under any key, whichever region leads its shard.
+	HomesAny Homes = "any"
+	// HomesLocal: under keys of shards at home in the clients' own region, which then
+	// serves what they do. The topology has active regions, and clients stand there.
+	HomesLocal Homes = "local"
 )
 
 // Mix of operations, adding up to 100 %.

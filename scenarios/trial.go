@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,9 @@ func prepare(spec *Spec, opt Options) (*run, error) {
 	}
 	if ms := opt.Target.Mutants(); opt.Mutant != "" && !slices.Contains(ms, opt.Mutant) {
 		return nil, fmt.Errorf("target %s has no mutant called %q; %s", opt.Target.Name(), opt.Mutant, meant(opt.Mutant, ms))
+	}
+	if _, ok := opt.Target.(fixtures.Resolved); spec.Workload.Through == ThroughDNS && !ok {
+		return nil, fmt.Errorf("workload.through: %s: the target %s has no DNS that clients could ask; use %s or %s", ThroughDNS, opt.Target.Name(), ThroughNodes, ThroughBalancers)
 	}
 	topo, err := spec.Topo()
 	if err != nil {
@@ -363,8 +367,53 @@ func (t *trial) workload() loadgen.Workload {
 		Eventual:  loadgen.Eventual{Region: max(0, t.regionIndex(w.Eventual.Region)), Rate: w.Eventual.Rate},
 		Seed:      t.seed,
 		Partition: t.opt.Target.PartitionOf,
+		Home:      t.home(),
+		DNS:       t.names(),
 		Entries:   t.entries,
 	}
+}
+
+// names is how clients find their entry, if it is by DNS. Where several regions
+// lead, and clients care for where their sessions are at home, they ask for the
+// front doors of their own region, and for any while that has none.
+func (t *trial) names() *loadgen.DNS {
+	if t.spec.Workload.Through != ThroughDNS {
+		return nil
+	}
+	zone := t.opt.Target.(fixtures.Resolved).Zone() // see prepare and entrance
+	return &loadgen.DNS{
+		Server: t.d.(fixtures.Resolver).DNSAddr(),
+		Names: func(region int) []string {
+			if r := t.topo.Regions[region]; r.Role == fixtures.Active && t.spec.Workload.Homes == HomesLocal {
+				return []string{r.Name + "." + zone, zone}
+			}
+			return []string{zone}
+		},
+		Told: func(region int, nodes []string) {
+			name := t.topo.Regions[region].Name
+			t.event(history.Event{Kind: EntriesNamed, Subject: name, Parts: nodes, Detail: fmt.Sprintf("DNS sends the clients in %s to %v", name, nodes)})
+		},
+	}
+}
+
+// hosts are the nodes' own addresses, by which DNS names them.
+func (t *trial) hosts() map[string]string {
+	all := map[string]string{}
+	for _, s := range t.d.Nodes() {
+		if host, _, err := net.SplitHostPort(s.Admins[s.ID]); err == nil {
+			all[s.ID] = host
+		}
+	}
+	return all
+}
+
+// home says where partitions are at home, for clients who care.
+func (t *trial) home() func(partition int) int {
+	if t.spec.Workload.Homes != HomesLocal {
+		return nil
+	}
+	target := t.opt.Target.(fixtures.Homed) // see entrance
+	return func(p int) int { return t.regionIndex(target.HomeOf(p)) }
 }
 
 // clients are the shares of the load per region; beside the primary if the
@@ -392,6 +441,24 @@ func (r *run) regionIndex(name string) int {
 
 // entrance says whether clients can go the way that the scenario wants.
 func (t *trial) entrance() error {
+	if t.spec.Workload.Homes == HomesLocal {
+		h, ok := t.opt.Target.(fixtures.Homed)
+		if !ok {
+			return fmt.Errorf("clients with local homes: %w: the target %s does not say where its partitions are at home", fixtures.ErrNotHere, t.opt.Target.Name())
+		}
+		for _, c := range t.clients() {
+			name, some := t.topo.Regions[c.Region].Name, false
+			for p := range t.opt.Target.Partitions() {
+				some = some || h.HomeOf(p) == name
+			}
+			if !some {
+				return fmt.Errorf("clients with local homes: no partition is at home in %s", name)
+			}
+		}
+	}
+	if r, ok := t.d.(fixtures.Resolver); t.spec.Workload.Through == ThroughDNS && (!ok || r.DNSAddr() == "") {
+		return fmt.Errorf("clients through DNS: %w: the %s backend has no address for the DNS of %s", fixtures.ErrNotHere, t.opt.Backend.Name(), t.opt.Target.Name())
+	}
 	if t.spec.Workload.Through != ThroughBalancers {
 		return nil
 	}
@@ -421,8 +488,9 @@ func (t *trial) entries(region int) []loadgen.Entry {
 		}
 		return append(near, far...)
 	}
+	hosts := t.hosts()
 	for _, n := range t.topo.Nodes() {
-		e := loadgen.Entry{Node: n.Index, NodeID: n.ID, Region: t.regionIndex(n.Region), Address: t.d.ClientAddr(own, n.ID)}
+		e := loadgen.Entry{Node: n.Index, NodeID: n.ID, Region: t.regionIndex(n.Region), Address: t.d.ClientAddr(own, n.ID), Host: hosts[n.ID]}
 		if n.Region == own {
 			near = append(near, e)
 		} else {

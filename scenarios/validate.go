@@ -132,9 +132,10 @@ func (v *validator) workload(w *Workload, topo *fixtures.Topology) {
 	if len(w.Clients) > 0 && math.Abs(float64(sum)-100) > 1e-6 {
 		v.fail("workload.clients", "adds up to %s, not 100 %%", sum)
 	}
-	if w.Through != "" && w.Through != ThroughNodes && w.Through != ThroughBalancers {
-		v.fail("workload.through", "%q is not %s or %s", w.Through, ThroughNodes, ThroughBalancers)
+	if w.Through != "" && w.Through != ThroughNodes && w.Through != ThroughBalancers && w.Through != ThroughDNS {
+		v.fail("workload.through", "%q is not %s, %s or %s", w.Through, ThroughNodes, ThroughBalancers, ThroughDNS)
 	}
+	v.homes(w, topo)
 	v.number("workload.witness.rate", w.Witness.Rate, 0, w.Rate)
 	switch {
 	case w.Witness.Rate > 0 && w.Witness.Region == "":
@@ -156,6 +157,22 @@ func (v *validator) workload(w *Workload, topo *fixtures.Topology) {
 	}
 	if aside := w.Witness.Rate + w.Contested.Rate + w.Eventual.Rate; aside >= w.Rate && aside > 0 {
 		v.fail("workload.rate", "%v leaves nothing beside the witness (%v), contested (%v) and eventual (%v) operations", w.Rate, w.Witness.Rate, w.Contested.Rate, w.Eventual.Rate)
+	}
+}
+
+func (v *validator) homes(w *Workload, topo *fixtures.Topology) {
+	switch {
+	case w.Homes != "" && w.Homes != HomesAny && w.Homes != HomesLocal:
+		v.fail("workload.homes", "%q is not %s or %s", w.Homes, HomesAny, HomesLocal)
+	case w.Homes != HomesLocal || topo == nil:
+	case len(topo.Active()) == 0:
+		v.fail("workload.homes", "%s needs a topology with active regions; in %s one region leads alone", HomesLocal, topo.Name)
+	default:
+		for _, name := range slices.Sorted(maps.Keys(w.Clients)) {
+			if r := topo.Region(name); r != nil && r.Role != fixtures.Active && w.Clients[name] > 0 {
+				v.fail("workload.clients."+name, "no shard is at home there (its role is %s), which workload.homes: %s asks for", r.Role, HomesLocal)
+			}
+		}
 	}
 }
 

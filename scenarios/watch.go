@@ -21,6 +21,10 @@ const NodeDied = "node-died"
 // and every connection with it: what clients saw is not the system's doing.
 const WayLost = "tunnel-lost"
 
+// EntriesNamed is the event of clients that DNS sends to other nodes than before;
+// Subject is their region.
+const EntriesNamed = "entries-named"
+
 // wayLost is why the trial says nothing of the system, or nil.
 func (t *trial) wayLost() error {
 	t.mu.Lock()

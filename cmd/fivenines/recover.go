@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -80,13 +81,13 @@ func printHealth(w io.Writer, h *reference.Health, all bool) error {
 	fmt.Fprintln(tw, "REGION\tROLE\tNODES UP\tSHARDS LED")
 	for _, r := range h.Regions {
 		role := r.Role
-		if r.Region == h.Primary {
+		if r.Region == h.Primary || slices.ContainsFunc(h.Shards, func(s reference.ShardHealth) bool { return s.Home == r.Region }) {
 			role += " (leads now)"
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%d of %d\t%d\n", r.Region, role, r.Up, r.Nodes, r.Leads)
 	}
 	if all {
-		fmt.Fprintln(tw, "\nSHARD\tLEADER\tREPLICAS\tLAG\tSESSIONS\tARCHIVE LAG\tSNAPSHOT AGE")
+		fmt.Fprintln(tw, "\nSHARD\tHOME\tLEADER\tREPLICAS\tLAG\tSESSIONS\tARCHIVE LAG\tSNAPSHOT AGE")
 		for _, s := range h.Shards {
 			name, sec := fmt.Sprint(s.Shard), func(v float64) string {
 				if v < 0 {
@@ -101,7 +102,7 @@ func printHealth(w io.Writer, h *reference.Health, all bool) error {
 			if leader == "" {
 				leader = "none"
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", name, leader, strings.Join(s.Replicas, " "), s.Lag, s.Sessions, sec(s.ArchiveLagS), sec(s.SnapshotS))
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", name, s.Home, leader, strings.Join(s.Replicas, " "), s.Lag, s.Sessions, sec(s.ArchiveLagS), sec(s.SnapshotS))
 		}
 	}
 	if err := tw.Flush(); err != nil {
@@ -118,16 +119,29 @@ func printHealth(w io.Writer, h *reference.Health, all bool) error {
 
 func failoverCommand() *cobra.Command {
 	var name, to string
+	var mv moveFlags
 	cmd := &cobra.Command{
-		Use:   "failover --to REGION",
-		Short: "Make a region primary, in order and without a failed request",
+		Use:   "failover --to REGION [--shards N,N...]",
+		Short: "Make a region primary, or the home of some shards, in order and without a failed request",
 		Long: "failover moves the primary role through the meta group and waits until the region leads every shard.\n" +
-			"The choice stays until that region is lost or another is chosen. It is refused if the region's replicas are not up to date.",
+			"The choice stays until that region is lost or another is chosen. It is refused if the region's replicas are not up to date.\n\n" +
+			"With --shards it moves the home of these shards alone, and with it their sessions: the region leads them from then on, and\n" +
+			"again when it was lost and is back. --home undoes what an operator chose, for --shards or for all. Both say what would be\n" +
+			"moved and change nothing without --yes.",
+		Example: `  fivenines failover --to eu-west-1
+  fivenines failover --shards 3,7 --to eu-west-1 --yes
+  fivenines failover --home --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, es, err := running(name)
 			if err != nil {
 				return err
+			}
+			if mv.asked() {
+				return mv.run(cmd, es, to)
+			}
+			if to == "" {
+				return usageError("say --to REGION, or --home")
 			}
 			began := time.Now()
 			if err := reference.Failover(cmd.Context(), es, to); err != nil {
@@ -139,7 +153,7 @@ func failoverCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "default", "which one")
 	cmd.Flags().StringVar(&to, "to", "", "the region")
-	_ = cmd.MarkFlagRequired("to")
+	mv.add(cmd)
 	return cmd
 }
 

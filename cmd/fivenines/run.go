@@ -66,7 +66,7 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.over.Topology, "topology", "", "a topology by name or file (default the scenario's)")
 	fl.Float64Var(&f.over.Rate, "rps", 0, "operations a second (default the scenario's)")
 	fl.IntVar(&f.over.Sessions, "sessions", 0, "live sessions (default the scenario's)")
-	fl.StringVar((*string)(&f.over.Through), "through", "", "how clients reach the nodes: nodes (they know all of them) or balancers (they know one load balancer a region) (default the scenario's)")
+	fl.StringVar((*string)(&f.over.Through), "through", "", "how clients reach the nodes: nodes (they know all of them), balancers (they know one load balancer a region) or dns (they ask the platform's DNS) (default the scenario's)")
 	fl.DurationVar(&f.over.Duration, "duration", 0, "of the load, before and after the fault together (default the scenario's)")
 	fl.DurationVar(&f.over.Before, "before", 0, "load before the fault (default the scenario's)")
 	fl.DurationVar(&f.over.After, "after", 0, "load after the fault (default the scenario's)")

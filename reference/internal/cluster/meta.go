@@ -20,11 +20,16 @@ type Meta struct {
 // State is what the meta group agrees on.
 type State struct {
 	Incarnation uint64            `json:"incarnation"`      // rises with an unsafe recovery (rule 7)
-	Epoch       uint64            `json:"epoch"`            // rises with every change of roles
+	Epoch       uint64            `json:"epoch"`            // rises with every change of roles and homes
 	Primary     string            `json:"primary"`          // the region whose replicas are preferred as leaders
 	Chosen      string            `json:"chosen,omitempty"` // the region that an operator made primary: it stays until it is lost
 	Generations map[string]uint32 `json:"generations"`      // node -> generation of its Raft identities
 	Nonces      map[string]uint64 `json:"nonces"`           // node -> process that was given its generation
+
+	// Moved is the home that an operator gave a shard; Stand is, for a home region
+	// that is lost, the one that leads its shards meanwhile. See [Map.Home].
+	Moved map[int]string    `json:"moved,omitempty"`
+	Stand map[string]string `json:"stand,omitempty"`
 
 	// Placements that differ from the map's own; MetaPlace is the meta group's voters.
 	Places map[int][]int          `json:"places,omitempty"` // shard -> nodes
@@ -34,13 +39,20 @@ type State struct {
 
 // Command changes the state if its conditions hold.
 type Command struct {
-	Kind string `json:"kind"` // promote, rejoin, place
+	Kind string `json:"kind"` // promote, homes, move, rejoin, place
 	// Promote: makes Region primary if the epoch is still Epoch.
+	// Homes: only what Stand says, under the same condition.
+	// Move: makes Region (home again where it is empty) the home of Shards (all
+	// where there are none), under the same condition.
 	Region string `json:"region,omitempty"`
 	Epoch  uint64 `json:"epoch,omitempty"`
 	Reason string `json:"reason,omitempty"`
 	// Operator: a person chose Region; it is not given back by itself.
 	Operator bool `json:"operator,omitempty"`
+	// Stand replaces the state's, also with nothing, if Homes is set.
+	Homes  bool              `json:"homes,omitempty"`
+	Stand  map[string]string `json:"stand,omitempty"`
+	Shards []int             `json:"shards,omitempty"`
 	// Rejoin: Node lost its disk; its next generation is given out. Nonce tells
 	// repeated requests of one process from those of the next.
 	Node  string `json:"node,omitempty"`
@@ -81,6 +93,7 @@ func (s State) clone() State {
 	for k, v := range s.Nonces {
 		c.Nonces[k] = v
 	}
+	c.Moved, c.Stand = maps.Clone(s.Moved), maps.Clone(s.Stand)
 	c.Places, c.Joins = maps.Clone(s.Places), maps.Clone(s.Joins)
 	for k, v := range c.Joins {
 		c.Joins[k] = maps.Clone(v)
@@ -99,13 +112,25 @@ func (m *Meta) Apply(_ uint64, data []byte) (any, error) {
 	ok := false
 	switch c.Kind {
 	case "promote":
-		if ok = c.Epoch == m.s.Epoch && c.Region != m.s.Primary && m.m.Region(c.Region) != nil; ok {
+		all := c.Operator && m.m.Region(c.Region) != nil && m.m.movesAny(&m.s, c.Region) // an operator's region leads every shard
+		if ok = c.Epoch == m.s.Epoch && (c.Region != m.s.Primary || all) && m.m.Region(c.Region) != nil && (!c.Homes || m.m.mayStand(c.Stand)); ok {
 			m.s.Primary = c.Region
 			m.s.Epoch++
 			if m.s.Chosen = ""; c.Operator {
 				m.s.Chosen = c.Region
+				m.m.moveAll(&m.s, c.Region)
+			}
+			if c.Homes {
+				m.s.Stand = nonEmpty(c.Stand)
 			}
 		}
+	case "homes":
+		if ok = c.Epoch == m.s.Epoch && c.Homes && m.m.mayStand(c.Stand) && !maps.Equal(c.Stand, m.s.Stand); ok {
+			m.s.Stand = nonEmpty(c.Stand)
+			m.s.Epoch++
+		}
+	case "move":
+		ok = m.move(c)
 	case "rejoin":
 		// A request that is repeated gets no second generation; a process that
 		// lost its disk once more is another process.

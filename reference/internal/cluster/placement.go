@@ -20,7 +20,7 @@ const Slots = 16384
 // Region is one region of the platform, in order of preference.
 type Region struct {
 	Name  string `json:"name"`
-	Role  string `json:"role"` // primary, secondary, tertiary, edge
+	Role  string `json:"role"` // primary, secondary, tertiary, active, edge
 	Nodes int    `json:"nodes"`
 }
 
@@ -43,7 +43,8 @@ type Map struct {
 	Shards  int
 	slots   [Slots]uint16
 	runs    []Run
-	places  [][]int // shard -> node indexes, one a region in order of preference
+	places  [][]int  // shard -> node indexes, one a region in order of preference
+	homes   []string // shard -> region, where several are active; else nil
 }
 
 const (
@@ -152,6 +153,7 @@ func NewMap(regions []Region, shards, replicas int) (*Map, error) {
 			return nil, fmt.Errorf("cluster: no nodes left for %d replicas", replicas)
 		}
 	}
+	m.settle()
 	return m, nil
 }
 

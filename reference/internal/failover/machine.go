@@ -95,6 +95,7 @@ type Report struct {
 type Output struct {
 	Events  []Event
 	Promote *Promote
+	Homes   *Homes // of the same epoch, if there are both
 	// Lost are nodes that have just been found down: what was under way to them
 	// is not answered any more.
 	Lost []int
@@ -202,8 +203,10 @@ type Machine struct {
 	authority bool
 	changedAt time.Duration // of roles, or when a change was last asked for
 	asked     bool
-	leaders   []int // of shards; -1: nobody serves it
-	led       bool  // leaders were ever given
+	homes     []int       // regions that are home of shards
+	stand     map[int]int // home region that is lost -> region that leads its shards
+	leaders   []int       // of shards; -1: nobody serves it
+	led       bool        // leaders were ever given
 	incidents []*incident
 	sessions  int // led by all together while all was well
 	out       Output
@@ -491,11 +494,17 @@ func (m *Machine) load(now time.Duration) {
 // IsOverloaded says that a node is over its bound of CPU or memory.
 func (m *Machine) IsOverloaded(node int) bool { return m.nodes[node].loadOver.on }
 
-// decide is which region should be primary.
+// decide is what roles and homes should be, at intervals.
 func (m *Machine) decide(now time.Duration) {
 	if gap := m.cfg.RoleGap.d(); now-m.changedAt < gap && (m.asked || m.epoch > 1) && !m.cfg.NoHysteresis {
 		return
 	}
+	m.decidePrimary(now)
+	m.decideHomes(now)
+}
+
+// decidePrimary is which region should be primary.
+func (m *Machine) decidePrimary(now time.Duration) {
 	failed := m.regions[m.primary].failed
 	if m.keep && !failed {
 		return
@@ -521,9 +530,8 @@ func (m *Machine) decide(now time.Duration) {
 				hold = 0
 			}
 			if !m.ready(now, r, hold, failed) {
-				if !failed && s.flaps.n > 1 && !s.out && !s.told {
-					s.told = true
-					m.event(HeldDown, P0, []string{reg.Name}, fmt.Sprintf("%s was lost %d times: it is primary again after %v without an outage", reg.Name, s.flaps.n, hold))
+				if !failed {
+					m.heldDown(r, "is primary")
 				}
 				continue
 			}
@@ -535,6 +543,15 @@ func (m *Machine) decide(now time.Duration) {
 			m.out.Promote = &Promote{r, m.epoch, why}
 			return
 		}
+	}
+}
+
+// heldDown tells, once, that a region that is back has to wait.
+func (m *Machine) heldDown(r int, as string) {
+	if s := &m.regions[r]; s.flaps.n > 1 && !s.out && !s.told {
+		s.told = true
+		name := m.topo.Regions[r].Name
+		m.event(HeldDown, P0, []string{name}, fmt.Sprintf("%s was lost %d times: it %s again after %v without an outage", name, s.flaps.n, as, m.regionHold(r)))
 	}
 }
 
@@ -572,7 +589,7 @@ func (m *Machine) open(now time.Duration) {
 		if m.regions[r].failed && !has(P0, r, -1) {
 			// A region takes its nodes' incidents over.
 			m.incidents = slices.DeleteFunc(m.incidents, func(i *incident) bool { return i.priority == P1 && m.topo.Nodes[i.node].Region == r })
-			m.incidents = append(m.incidents, &incident{priority: P0, region: r, node: -1, began: m.regions[r].since, before: m.sessions, activated: m.primary != r})
+			m.incidents = append(m.incidents, &incident{priority: P0, region: r, node: -1, began: m.regions[r].since, before: m.sessions, activated: m.activated(r)})
 		}
 	}
 	for i, n := range m.topo.Nodes {
@@ -645,10 +662,13 @@ func (m *Machine) handle(now time.Duration) {
 			tell(AlertSent, fmt.Sprintf("%s: severity %s", what, i.priority.Severity()))
 			tell(ManagerNotified, what+" is handled by the leader of the meta group")
 		}
-		if i.priority == P0 && !i.activated && m.primary != i.region && m.epoch > 0 {
+		if i.priority == P0 && !i.activated && m.activated(i.region) && m.epoch > 0 {
 			i.activated = true
-			p := m.topo.Regions[m.primary].Name
-			tell(RegionActivated, fmt.Sprintf("%s is primary in epoch %d", p, m.epoch))
+			detail := fmt.Sprintf("%s is primary in epoch %d", m.topo.Regions[m.primary].Name, m.epoch)
+			if in, ok := m.stand[i.region]; ok {
+				detail = fmt.Sprintf("%s leads its shards in epoch %d", m.topo.Regions[in].Name, m.epoch)
+			}
+			tell(RegionActivated, detail)
 		}
 		if (i.priority == P1 || i.activated) && i.moved == 0 && served {
 			i.moved = now

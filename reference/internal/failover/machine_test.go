@@ -2,6 +2,7 @@ package failover
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -31,6 +32,9 @@ type world struct {
 	promote          *Promote
 	applied          time.Duration
 	promotions, told int
+	homes            []int       // none: the primary region leads alone
+	stand            map[int]int // of the meta group
+	wants            *Homes
 	asleep           bool
 }
 
@@ -93,6 +97,18 @@ func (w *world) run(d time.Duration, quiet bool) string {
 				w.m.Delay(w.now, i, late)
 			}
 		}
+		if w.wants != nil && w.now >= w.applied {
+			if w.wants.Epoch == w.epoch {
+				w.stand = w.wants.Stand
+				if w.promotions++; w.promote == nil {
+					w.epoch++ // else it is one command
+				}
+				if !quiet {
+					fmt.Fprintf(&b, "%v HOMES %s: %s\n", w.now-began, w.standing(), w.wants.Reason)
+				}
+			}
+			w.wants = nil
+		}
 		if w.promote != nil && w.now >= w.applied {
 			if w.promote.Epoch == w.epoch {
 				w.epoch++
@@ -105,6 +121,7 @@ func (w *world) run(d time.Duration, quiet bool) string {
 			w.promote = nil
 		}
 		w.m.SetRoles(w.now, w.primary, w.epoch)
+		w.m.SetHomes(w.homes, w.stand)
 		w.m.Shards(w.leaders)
 		out := w.m.Tick(w.now)
 		for _, e := range out.Events {
@@ -113,11 +130,23 @@ func (w *world) run(d time.Duration, quiet bool) string {
 			}
 		}
 		w.told += len(out.Events)
-		if out.Promote != nil && w.promote == nil {
-			w.promote, w.applied = out.Promote, w.now+100*time.Millisecond
+		if (out.Promote != nil || out.Homes != nil) && w.promote == nil && w.wants == nil {
+			w.promote, w.wants, w.applied = out.Promote, out.Homes, w.now+100*time.Millisecond
 		}
 	}
 	return b.String()
+}
+
+// standing is who stands in for whom.
+func (w *world) standing() string {
+	var all []string
+	for _, h := range slices.Sorted(maps.Keys(w.stand)) {
+		all = append(all, w.topo.Regions[h].Name+" in "+w.topo.Regions[w.stand[h]].Name)
+	}
+	if len(all) == 0 {
+		return "are where they began"
+	}
+	return strings.Join(all, ", ")
 }
 
 func (w *world) report(i, k int) {
@@ -145,6 +174,8 @@ func (w *world) report(i, k int) {
 // TestScripts runs testdata/*.txt. Commands:
 //
 //	world [self=NODE] [NAME=VALUE...] [mutant=no-hysteresis]
+//	homes REGION...  these are home of shards
+//	standby          ap may take over by itself
 //	run D            time passes; prints what was decided
 //	lose P... | back P...        nodes or regions, really
 //	deaf P... | hears P...       only this machine does not hear them
@@ -189,6 +220,12 @@ func command(t *testing.T, wp **world, d *datadriven.TestData) string {
 			}
 		}
 		*wp = newWorld(self, cfg)
+	case "homes":
+		for _, a := range d.CmdArgs {
+			w.homes = append(w.homes, slices.IndexFunc(w.topo.Regions, func(r Region) bool { return r.Name == a.Key }))
+		}
+	case "standby": // ap is a standby like any other
+		w.topo.Regions[2].Tertiary = false
 	case "run":
 		return w.run(dur(arg(0)), false)
 	case "lose":
@@ -257,6 +294,12 @@ func command(t *testing.T, wp **world, d *datadriven.TestData) string {
 			w.run(up, true)
 		}
 		return fmt.Sprintf("%d role changes\n", w.promotions-before)
+	case "alerts":
+		var out string
+		for _, a := range w.m.Alerts() {
+			out += fmt.Sprintf("%s %s %s: %s\n", a.Severity, a.Name, strings.TrimSpace(a.Region+" "+a.Node), a.Summary)
+		}
+		return out
 	case "phi":
 		det := w.m.nodes[w.nodes(d.CmdArgs[:1])[0]].det
 		return fmt.Sprintf("%.1f\n", det.phi(dur(arg(1)), w.m.cfg.PingEvery.d(), w.m.cfg.MinDeviation.d()))
@@ -309,4 +352,41 @@ func TestSettings(t *testing.T) {
 		require.Error(t, c.Set(name, value), name)
 	}
 	require.ErrorContains(t, c.Set("no_such", "1s"), "replace_after")
+}
+
+// Two managers that both think that they lead name the epoch that they saw, so
+// that of what they ask for at most one is applied (see cluster's tests), and the
+// loser decides anew from what was.
+func TestTwoManagersDoNotBothMoveHomes(t *testing.T) {
+	a, b := newWorld(0, Config{}), newWorld(3, Config{}) // in us and in eu
+	var asked []*Homes
+	for _, w := range []*world{a, b} {
+		w.homes = []int{0, 1}
+		w.run(3*time.Second, true)
+	}
+	for _, i := range []int{3, 4, 5} {
+		a.lost[i] = a.now
+	}
+	for _, i := range []int{0, 1, 2} {
+		b.lost[i] = b.now // for b it is the other region that is gone
+	}
+	for _, w := range []*world{a, b} {
+		for range 100 {
+			if w.run(step, true); w.wants != nil {
+				asked = append(asked, w.wants)
+				break
+			}
+		}
+	}
+	require.Len(t, asked, 2)
+	require.NotEqual(t, asked[0].Stand, asked[1].Stand)
+	require.Equal(t, asked[0].Epoch, asked[1].Epoch, "one of the two is refused")
+	// What b sees is that a's was applied: its own region is stood in for, and it
+	// says so no more than once more, in the next epoch.
+	b.wants, b.promote, b.stand, b.epoch = nil, nil, asked[0].Stand, 2
+	b.run(1500*time.Millisecond, true)
+	require.Nil(t, b.wants, "not before roles have settled")
+	b.run(2*time.Second, true)
+	require.Equal(t, uint64(3), b.epoch)
+	require.Equal(t, map[int]int{0: 1}, b.stand, "us is gone for b, and eu is needed")
 }

@@ -7,9 +7,11 @@ import (
 	"github.com/fivenines/fivenines/reference/internal/cluster"
 )
 
-// failoverHandler lets an operator make a region primary. Only the leader of
-// meta takes it; whether it was applied shows in the state.
+// failoverHandler lets an operator make a region primary, or the home of some
+// shards. Only the leader of meta takes it; whether it was applied shows in the
+// state.
 func (n *Node) failoverHandler(mux *http.ServeMux) {
+	mux.HandleFunc("POST /homes", n.moveHomes)
 	mux.HandleFunc("POST /failover", func(w http.ResponseWriter, r *http.Request) {
 		region := r.URL.Query().Get("region")
 		if n.m.Region(region) == nil {

@@ -28,18 +28,22 @@ const (
 // what that decides: roles move through the meta group and leaders by transfer.
 // Raft alone elects. It runs in the loop.
 type manager struct {
-	n         *Node
-	fo        *failover.Machine
-	lastPing  time.Duration
-	tell      bool // what this node leads has changed: ping at the end of this turn
-	reported  time.Duration
-	balanced  time.Duration
-	usage     usage
-	leaders   []int
-	rejoining bool
-	asked     time.Duration
-	primary   string
-	promoted  atomic.Uint64 // role changes that this node proposed and that were applied
+	replication *replication
+	n           *Node
+	fo          *failover.Machine
+	lastPing    time.Duration
+	tell        bool // what this node leads has changed: ping at the end of this turn
+	reported    time.Duration
+	balanced    time.Duration
+	usage       usage
+	leaders     []int
+	rejoining   bool
+	asked       time.Duration
+	primary     string
+	epoch       uint64            // of the roles and homes that the replicas' modes follow
+	stand       map[string]string // who stood in for whom then
+	leaving     bool              // some shard is led here that should be led from elsewhere
+	promoted    atomic.Uint64     // role changes that this node proposed and that were applied
 
 	unfit string                // why this node must not lead shards; "": it may
 	shun  map[int]time.Duration // nodes that said so of themselves, and until when it holds
@@ -90,7 +94,8 @@ func (m *manager) init(n *Node) {
 	m.fo = failover.New(cfg, topo, n.Now())
 	m.leaders = make([]int, n.cfg.Shards)
 	m.toldMembers = map[uint32]time.Duration{}
-	m.primary = n.meta.State().Primary
+	st := n.meta.State()
+	m.primary, m.epoch, m.stand = st.Primary, st.Epoch, st.Stand
 	m.usage.init()
 }
 
@@ -107,10 +112,11 @@ func (m *manager) tick(now time.Duration) {
 		m.ping(now)
 	}
 	m.watch(now)
+	m.replication.watch(now, n)
 	if now-m.reported >= time.Duration(cfg.Heartbeat) {
 		m.report(now)
 	}
-	if st := n.meta.State(); st.Primary != m.primary {
+	if st := n.meta.State(); st.Primary != m.primary || st.Epoch != m.epoch || m.leaving {
 		m.roles(st)
 	}
 	if now-m.balanced >= balanceEvery {
@@ -164,6 +170,7 @@ func (m *manager) watch(now time.Duration) {
 	st := n.meta.State()
 	m.fo.SetRoles(now, st.Primary, st.Epoch)
 	m.fo.Keep(st.Chosen == st.Primary)
+	m.fo.SetHomes(n.homes(&st))
 	for s := range m.leaders {
 		m.leaders[s] = n.leaderOf(s, now)
 	}
@@ -181,11 +188,14 @@ func (m *manager) watch(now time.Duration) {
 		n.events.emit(e.Kind, e.Parts, e.Detail, e.Fields)
 		n.metrics.decisions.WithLabelValues(e.Kind, e.Fields["priority"]).Inc()
 	}
+	if n.cfg.Alertmanager != "" {
+		n.alerts.Store(&alertsNow{meta != nil && meta.g.Serving(), m.fo.Alerts()})
+	}
 	if out.Changed {
 		m.report(now)
 	}
-	if p := out.Promote; p != nil {
-		m.propose(now, cluster.Command{Kind: "promote", Region: n.m.Regions[p.Region].Name, Epoch: p.Epoch, Reason: p.Reason})
+	if out.Promote != nil || out.Homes != nil {
+		m.propose(now, n.decree(out))
 	}
 }
 
@@ -242,6 +252,10 @@ func (m *manager) outcome(o cluster.Outcome) {
 		m.promoted.Add(1)
 		m.n.events.emit("promoted", []string{o.Command.Region}, fmt.Sprintf("%s is primary in epoch %d: %s", o.Command.Region, o.State.Epoch, o.Command.Reason),
 			map[string]string{"epoch": strconv.FormatUint(o.State.Epoch, 10)})
+		m.rehomed(o)
+	case "homes", "move":
+		m.promoted.Add(1)
+		m.rehomed(o)
 	case "place":
 		m.placed(o)
 	case "rejoin":
@@ -250,15 +264,22 @@ func (m *manager) outcome(o cluster.Outcome) {
 }
 
 func (m *manager) roles(st cluster.State) {
-	m.primary = st.Primary
+	m.primary, m.epoch, m.stand, m.leaving = st.Primary, st.Epoch, st.Stand, false
 	for _, g := range m.n.order {
-		g.g.SetMode(m.n.modeFor(g.shard))
+		mode := m.n.modeFor(g.shard)
+		if mode == replica.Passive && g.g.Serving() {
+			// It was elected to serve, and goes on until it has handed over in order
+			// (balance): who serves nothing at once would fail requests.
+			m.leaving = true
+			continue
+		}
+		g.g.SetMode(mode)
 		g.dirty = true
 	}
 }
 
-// balance hands leadership to the replica that should have it: in the primary
-// region first, then in the regions' order, if it lives, is settled and has
+// balance hands leadership to the replica that should have it: in the shard's
+// home region first, which is the primary one where that leads alone, then in the regions' order, if it lives, is settled and has
 // caught up. A Passive leader hands over to anybody who is Active (rule 4).
 func (m *manager) balance(now time.Duration) {
 	n := m.n
@@ -269,7 +290,8 @@ func (m *manager) balance(now time.Duration) {
 		}
 		followers := g.g.Followers()
 		mine := m.unfit != "" || n.modeFor(g.shard) == replica.Passive
-		for _, cand := range n.m.Prefer(n.m.Placement(&st, g.shard.index), m.primary) {
+		home := n.m.Home(&st, g.shard.index)
+		for _, cand := range n.m.Prefer(n.m.Placement(&st, g.shard.index), home) {
 			if cand == n.self.Index {
 				if mine {
 					continue
@@ -277,7 +299,7 @@ func (m *manager) balance(now time.Duration) {
 				break
 			}
 			role := n.m.Region(n.m.Nodes[cand].Region)
-			if role.Role == "tertiary" && role.Name != m.primary {
+			if role.Role == "tertiary" && role.Name != home {
 				continue
 			}
 			i := slices.IndexFunc(followers, func(f replica.Follower) bool {

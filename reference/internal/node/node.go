@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +53,8 @@ type Config struct {
 	DropUnsynced bool   `json:"drop_unsynced"` // begin as after a power loss
 	Mutant       string `json:"mutant,omitempty"`
 
-	SessionMemory int64 `json:"session_memory,omitempty"` // bytes of values held in memory; the rest is on disk. 0: 1 GiB
+	Alertmanager  string `json:"alertmanager,omitempty"`   // its URL; empty: alerts are events only
+	SessionMemory int64  `json:"session_memory,omitempty"` // bytes of values held in memory; the rest is on disk. 0: 1 GiB
 
 	// Archive is the blob store (a directory or a URL) that the committed log is
 	// archived in; empty: none. The durations' zero is their default.
@@ -129,6 +129,7 @@ type Node struct {
 	seq      uint64
 	lastTick time.Duration
 	manager  manager
+	alerts   atomic.Pointer[alertsNow] // what tellAlerts tells
 	guard    guard
 	fatal    error
 	frozenAt time.Duration // 0: not frozen; see recovery.go
@@ -345,6 +346,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	spawn("clients", func(ctx context.Context) error { return n.server.Serve(ctx, listeners["client"]) })
 	spawn("room", n.watchRoom)
+	if cfg.Alertmanager != "" {
+		spawn("alerts", n.tellAlerts)
+	}
 	n.started.Store(true)
 	n.log.Info("started", "region", self.Region, "generation", n.generation, "client", cfg.Client, "mutant", cfg.Mutant)
 	select {
@@ -447,7 +451,7 @@ func (n *Node) addGroup(id uint32, sh *shard, placed uint32, voters, learners []
 		mu = replica.Mutants{NoFailover: mu.NoFailover}
 	}
 	g, err := replica.New(replica.Config{Group: id, ID: cluster.ReplicaID(n.self.Index, n.generation, placed), Voters: ids(voters), Learners: ids(learners),
-		Mode: n.modeFor(sh), Rank: max(0, slices.Index(voters, n.self.Index)), Timing: n.timing, Machine: machine, Restarted: !n.cfg.First, Joining: joining && st.Snapshot == nil && len(st.Entries) == 0,
+		Mode: n.modeFor(sh), Rank: n.rank(sh, voters), Timing: n.timing, Machine: machine, Restarted: !n.cfg.First, Joining: joining && st.Snapshot == nil && len(st.Entries) == 0,
 		Mutants: mu, Seed: n.cfg.Seed, Logf: n.debugf}, st, now)
 	if err != nil {
 		return err
@@ -460,11 +464,13 @@ func (n *Node) addGroup(id uint32, sh *shard, placed uint32, voters, learners []
 }
 
 // modeFor is rule 4: replicas in a tertiary region vote and do not campaign,
-// unless their region has been made primary.
+// unless their region has been made primary, or home of the shard.
 func (n *Node) modeFor(sh *shard) replica.Mode {
 	r := n.m.Region(n.self.Region)
-	if sh != nil && r.Role == "tertiary" && n.meta.State().Primary != r.Name {
-		return replica.Passive
+	if sh != nil && r.Role == "tertiary" {
+		if st := n.meta.State(); st.Primary != r.Name && n.m.Home(&st, sh.index) != r.Name {
+			return replica.Passive
+		}
 	}
 	return replica.Active
 }

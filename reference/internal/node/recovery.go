@@ -160,6 +160,9 @@ type Report struct {
 	Generation  uint32            `json:"generation"`
 	Generations map[string]uint32 `json:"generations"` // of all nodes, as meta has them
 	Primary     string            `json:"primary"`
+	Homes       []string          `json:"homes"`  // shard -> the region that should lead it now
+	Moved       []int             `json:"moved"`  // shards whose home an operator chose
+	Chosen      string            `json:"chosen"` // the primary region, if an operator chose it
 	Regions     []cluster.Region  `json:"regions"`
 	Shards      int               `json:"shards"`
 	Replicas    int               `json:"replicas"` // that each shard should have
@@ -198,8 +201,14 @@ type PeerReport struct {
 
 func (n *Node) report(now time.Duration) Report {
 	st := n.meta.State()
-	r := Report{Node: n.cfg.ID, Region: n.self.Region, Incarnation: n.incarnation.Load(), Generation: n.generation, Generations: st.Generations, Primary: st.Primary,
+	r := Report{Node: n.cfg.ID, Region: n.self.Region, Incarnation: n.incarnation.Load(), Generation: n.generation, Generations: st.Generations, Primary: st.Primary, Chosen: st.Chosen, Moved: []int{},
 		Regions: n.cfg.Regions, Shards: n.cfg.Shards, Replicas: n.cfg.Replicas, Frozen: n.frozen(now), Groups: []GroupReport{}, Peers: []PeerReport{}}
+	for s := range n.cfg.Shards {
+		r.Homes = append(r.Homes, n.m.Home(&st, s))
+		if _, moved := st.Moved[s]; moved {
+			r.Moved = append(r.Moved, s)
+		}
+	}
 	for _, g := range n.order {
 		gr := GroupReport{Group: g.id, Committed: g.g.Committed(), Applied: g.g.Applied(), Voters: len(g.g.Voters()), HeardS: (now - g.g.Heard()).Seconds(), ArchiveLagS: -1, SnapshotAgeS: -1,
 			Voter: slices.Contains(g.g.Voters(), g.g.ID())}

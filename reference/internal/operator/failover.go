@@ -27,16 +27,14 @@ func Failover(ctx context.Context, all []Endpoint, region string) error {
 	defer tick.Stop()
 	for asked := false; ; {
 		rs, errs := reports(ctx, all, nil)
-		i := slices.IndexFunc(rs, func(r *node.Report) bool {
-			return r != nil && slices.ContainsFunc(r.Groups, func(g node.GroupReport) bool { return g.Group == 0 && g.Serving })
-		})
+		i := metaLeader(rs)
 		var err error
 		switch {
 		case i < 0 && !slices.ContainsFunc(rs, func(r *node.Report) bool { return r != nil }):
 			return errors.Join(append([]error{errNobody}, errs...)...)
 		case i < 0:
 			err = errors.New("the meta group has no leader now")
-		case rs[i].Primary == region:
+		case rs[i].Primary == region && !slices.ContainsFunc(rs[i].Homes, func(home string) bool { return home != region }):
 			if left := notLedIn(rs, all, region); left > 0 {
 				err = fmt.Errorf("%d shards are not led in %s yet", left, region)
 			} else {
@@ -82,13 +80,24 @@ func notLedIn(rs []*node.Report, all []Endpoint, region string) int {
 // unfit says why a region cannot take over now, empty if it can: each shard
 // must have a voter there that is close behind its leader.
 func unfit(rs []*node.Report, all []Endpoint, region string) string {
+	var shards []int
+	for _, r := range rs {
+		if r != nil {
+			for s := len(shards); s < r.Shards; s++ {
+				shards = append(shards, s)
+			}
+		}
+	}
+	return unfitFor(rs, all, region, shards)
+}
+
+// unfitFor is unfit for some shards.
+func unfitFor(rs []*node.Report, all []Endpoint, region string, shards []int) string {
 	last, have := map[uint32]uint64{}, map[uint32]uint64{}
-	shards := 0
 	for i, r := range rs {
 		if r == nil {
 			continue
 		}
-		shards = r.Shards
 		for _, g := range r.Groups {
 			last[g.Group] = max(last[g.Group], g.Applied)
 			if all[i].Region == region && g.Voter {
@@ -96,7 +105,7 @@ func unfit(rs []*node.Report, all []Endpoint, region string) string {
 			}
 		}
 	}
-	for s := range shards {
+	for _, s := range shards {
 		g := uint32(s + 1)
 		switch {
 		case have[g] == 0:

@@ -29,9 +29,10 @@ type RegionHealth struct {
 // ShardHealth is one shard; -1 is the meta group.
 type ShardHealth struct {
 	Shard       int      `json:"shard"`
-	Leader      string   `json:"leader"`   // that serves, empty for none
-	Replicas    []string `json:"replicas"` // voters that answer
-	Lag         uint64   `json:"lag"`      // entries by which the last of them is behind
+	Home        string   `json:"home,omitempty"` // the region that should lead it now
+	Leader      string   `json:"leader"`         // that serves, empty for none
+	Replicas    []string `json:"replicas"`       // voters that answer
+	Lag         uint64   `json:"lag"`            // entries by which the last of them is behind
 	Sessions    int      `json:"sessions"`
 	ArchiveLagS float64  `json:"archive_lag_s"` // -1: no archive
 	SnapshotS   float64  `json:"snapshot_age_s"`
@@ -90,6 +91,9 @@ func CheckHealth(ctx context.Context, all []Endpoint) *Health {
 			voters[g.Group] = g.Voters
 			if g.Group == 0 {
 				h.Primary = r.Primary
+				for i, home := range r.Homes {
+					h.Shards[i+1].Home = home
+				}
 			} else {
 				reg.Leads++
 			}

@@ -144,6 +144,15 @@ func cut(m *cluster.Map, group uint32, st disk.GroupState, o Order) (Seed, error
 	}
 	s := meta.State()
 	s.Incarnation, s.Epoch, s.Primary, s.Chosen = o.Incarnation, s.Epoch+1, o.Primary, o.Primary
+	// The shards at home in what is lost are led where all is led now.
+	if homes := m.HomeRegions(&s); len(homes) > 0 {
+		s.Stand = map[string]string{}
+		for _, r := range homes {
+			if slices.Contains(o.Lost, r) {
+				s.Stand[r] = o.Primary
+			}
+		}
+	}
 	// Whoever has no nonce has not joined this incarnation: the lost side, until
 	// it comes back wiped.
 	s.Nonces = map[string]uint64{}
