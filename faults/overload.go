@@ -117,10 +117,13 @@ func (f *overload) Confirm(ctx context.Context, _ fixtures.Deployment) (took, wr
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		silent, answered, refused := 0, int64(0), int64(0)
+		silent, answered, refused, why := 0, int64(0), int64(0), ""
 		for _, l := range f.lines {
 			if l.answered.Load() == 0 {
 				silent++
+				if err := l.broke.Load(); err != nil {
+					why = ": " + (*err).Error()
+				}
 			}
 			answered += l.answered.Load()
 			refused += l.refused.Load()
@@ -131,7 +134,7 @@ func (f *overload) Confirm(ctx context.Context, _ fixtures.Deployment) (took, wr
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, []string{fmt.Sprintf("%s: %d of %d connections for bulk deletes had an answer", f.node, len(f.lines)-silent, f.conns)}
+			return nil, []string{fmt.Sprintf("%s: %d of %d connections for bulk deletes had an answer%s", f.node, len(f.lines)-silent, f.conns, why)}
 		}
 	}
 }
@@ -153,12 +156,13 @@ type bulkLine struct {
 	command []byte
 
 	answered, refused atomic.Int64
+	broke             atomic.Pointer[error] // how it last ended
 }
 
 func (l *bulkLine) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if l.connection(ctx) == nil {
-			continue
+		if err := l.connection(ctx); ctx.Err() == nil {
+			l.broke.Store(&err)
 		}
 		select {
 		case <-ctx.Done():

@@ -42,8 +42,8 @@ type Controller struct {
 	shards   []atomic.Int64
 	alike    bool
 
-	taken   [priorities]atomic.Uint64
-	refused [priorities][reasons]atomic.Uint64
+	taken   [Priorities]atomic.Uint64
+	refused [Priorities][reasons]atomic.Uint64
 }
 
 // NewController counts for so many shards. alike is a mutant: all priorities

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -69,11 +70,11 @@ func TestAShardIsABulkhead(t *testing.T) {
 // strong read.
 func TestLevels(t *testing.T) {
 	c := NewController(Config{}, 1, false)
-	for level, refused := range []int{0, 1, 2} {
+	for level, refused := range [][]Priority{nil, {Low}, {Low, Normal}} {
 		c.SetLevel(Level(level))
-		for p := range Critical + 1 {
+		for p := range Priority(Priorities) {
 			want := Taken
-			if int(p) < refused {
+			if slices.Contains(refused, p) {
 				want = Shed
 			}
 			require.Equal(t, want, c.Admit(p, 1, one(0)), "%v at level %v", p, Level(level))

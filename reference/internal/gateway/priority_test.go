@@ -74,7 +74,7 @@ func TestPrioritiesOfCommands(t *testing.T) {
 		c.cmd(strings.Fields(w.cmd)...)
 		c.reply()
 		n := uint64(0)
-		for p := range admission.Critical + 1 {
+		for p := range admission.Priority(admission.Priorities) {
 			if p.String() == w.priority {
 				n = ctl.Taken(p)
 			}

@@ -12,4 +12,8 @@
 // Rule 6 of DESIGN section 7 is kept in forward.go: one hop, nothing is sent
 // again once its bytes left, writes carry (gateway, sequence) and are refused
 // after their deadline.
+//
+// What a node takes on is bounded by its guard (guard.go and package admission): at
+// the front door, and again at the leader for what others forward, which carries
+// its priority. Nothing is refused once it may have been proposed.
 package node

@@ -250,7 +250,7 @@ func (f *forwards) expire(n *Node, now time.Duration) {
 		}
 		if ok {
 			f.settle(f.queue[0], w)
-			if w.r.Priority >= admission.High {
+			if w.r.Priority <= admission.High {
 				n.guard.breakers.TimedOut(w.to)
 			} else {
 				n.guard.breakers.Lost(w.to) // bulk work that takes long says little of the peer

@@ -173,7 +173,7 @@ func decodeForward(b []byte) (f forward, rest []byte, err error) {
 	kind, priority := gateway.Kind(b[n]&0xf), admission.Priority(b[n]>>4)
 	b = b[n+1:]
 	shard, n := binary.Uvarint(b)
-	if n <= 0 || kind < gateway.Write || kind > gateway.Count || priority > admission.Critical || shard > 1<<20 {
+	if n <= 0 || kind < gateway.Write || kind > gateway.Count || priority >= admission.Priorities || shard > 1<<20 {
 		return f, nil, errFrame
 	}
 	f = forward{id: id, left: time.Duration(left) * time.Microsecond, kind: kind, priority: priority, shard: int(shard)}

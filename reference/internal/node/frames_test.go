@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fivenines/fivenines/reference/internal/admission"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
@@ -131,8 +132,8 @@ func forwardsUnderTest() []forward {
 	return []forward{
 		{id: 1, left: 900 * time.Millisecond, kind: gateway.Write, shard: 3, op: session.Op{Kind: session.Set, Flags: session.NX, Gateway: 9, Seq: 8, TTL: 7, Key: []byte("k"), Value: []byte("v")}},
 		{id: 1 << 60, left: 0, kind: gateway.Get, shard: 1 << 20, op: session.Op{Kind: session.Del, Key: []byte("session:{1}")}},
-		{id: 3, left: time.Hour, kind: gateway.Count, op: session.Op{Kind: session.Del, Key: []byte{}}},
-		{id: 4, left: time.Microsecond, kind: gateway.Write, op: session.Op{Kind: session.GetEx, Flags: session.SameTTL, Key: []byte("k")}},
+		{id: 3, left: time.Hour, kind: gateway.Count, priority: admission.Low, op: session.Op{Kind: session.Del, Key: []byte{}}},
+		{id: 4, left: time.Microsecond, kind: gateway.Write, priority: admission.High, op: session.Op{Kind: session.GetEx, Flags: session.SameTTL, Key: []byte("k")}},
 	}
 }
 
@@ -154,6 +155,7 @@ func TestForwardsRoundTrip(t *testing.T) {
 		{kind: gateway.Write, op: session.Op{Kind: session.Expire}}, // only a leader ends sessions
 		{kind: gateway.Write, shard: 1<<20 + 1, op: session.Op{Kind: session.Del}},
 		{kind: gateway.Write, left: 2 * time.Hour, op: session.Op{Kind: session.Del}},
+		{kind: gateway.Write, priority: admission.Priorities, op: session.Op{Kind: session.Del}},
 	} {
 		_, _, err := decodeForward(appendForward(nil, &f))
 		require.ErrorIs(t, err, errFrame, "%+v", f)

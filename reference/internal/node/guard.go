@@ -40,7 +40,7 @@ type guard struct {
 
 // crowd is what was refused for what is in flight.
 type crowd struct {
-	refused [admission.Critical + 1]uint64
+	refused [admission.Priorities]uint64
 	last    time.Duration // when something was; 0: nothing is told of
 	highest admission.Priority
 	ops     uint64
@@ -96,7 +96,7 @@ func (g *guard) tick(now time.Duration) {
 // priority is, and when nothing was for as long as shedding goes on at least.
 func (g *guard) see(now time.Duration) {
 	c := &g.crowd
-	for p := range admission.Critical + 1 {
+	for p := range admission.Priority(admission.Priorities) {
 		total := g.ctl.Refused(p, admission.Full) + g.ctl.Refused(p, admission.ShardFull)
 		refused := total - c.refused[p]
 		if refused == 0 {
@@ -104,7 +104,7 @@ func (g *guard) see(now time.Duration) {
 		}
 		c.refused[p] = total
 		c.ops += refused
-		if c.last == 0 || p > c.highest {
+		if c.last == 0 || p < c.highest {
 			c.highest = p
 			g.emit(eventShedding, "in-flight", p.String(), fmt.Sprintf("it refuses operations of up to %s priority: %d are in flight, of %d", p, g.ctl.InFlight(), g.ctl.Limit()))
 		}

@@ -41,7 +41,7 @@ func (c guardCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, t, v, labels...)
 	}
 	ctl := c.g.ctl
-	for p := range admission.Critical + 1 {
+	for p := range admission.Priority(admission.Priorities) {
 		send(admittedDesc, prometheus.CounterValue, float64(ctl.Taken(p)), p.String())
 		for why := admission.Shed; why <= admission.ShardFull; why++ {
 			send(refusedDesc, prometheus.CounterValue, float64(ctl.Refused(p, why)), p.String(), why.String())

@@ -17,12 +17,10 @@ import (
 // of the CPU it is never more than the threads that run Go at one time.
 type usage struct {
 	cpu, at time.Duration
-	limit   float64 // bytes
 	last    float64
 }
 
 func (u *usage) init() {
-	u.limit = memoryLimit()
 	u.cpu, u.at = cpuTime(), bootTime()
 }
 
@@ -34,7 +32,7 @@ func (u *usage) sample(now time.Duration) (cpu, memory float64) {
 		u.last = 100 * (used - u.cpu).Seconds() / wall.Seconds() / cpuLimit("/sys/fs/cgroup", float64(runtime.GOMAXPROCS(0)))
 		u.cpu, u.at = used, now
 	}
-	return u.last, 100 * resident() / u.limit
+	return u.last, 100 * resident() / memoryLimit()
 }
 
 // cpuLimit is how many CPUs a process may use: its cgroup's quota over the
