@@ -21,9 +21,13 @@ func init() {
 	help := "when the operator acts, after the regions are gone; longer than the proof takes (2s to 10m)"
 	catalogue(KindInfo{
 		Kind:    "two-region-loss",
-		Summary: "All regions but one are gone: their processes are killed. An operator attests it and makes the last one the authority (level 2).",
+		Summary: "All regions but one are gone, by a crash of their processes or in silence. An operator attests it and makes the last one the authority (level 2).",
 		Params: []ParamInfo{
 			{Name: "survivor", Default: fixtures.Tertiary, Help: helpRegion},
+			{
+				Name: "mode", Default: "crash", Values: []string{"crash", "silent"},
+				Help: "crash: processes killed; silent: links cut and processes stopped, so that they wake up as the majority that they were",
+			},
 			{Name: "operator", Default: "5s", Help: help},
 		},
 	}, func(s Spec, topo *fixtures.Topology) (Fault, error) {
@@ -35,7 +39,7 @@ func init() {
 			return nil, fmt.Errorf("a topology of %d regions keeps its quorum or loses everything; there must be three", len(topo.Regions))
 		}
 		s.Params["survivor"] = survivor
-		f := &disaster{Spec: s}
+		f := &disaster{Spec: s, silent: s.Params["mode"] == "silent"}
 		for _, r := range topo.Regions {
 			if r.Name != survivor {
 				f.regions = append(f.regions, r.Name)
@@ -62,7 +66,7 @@ func init() {
 type disaster struct {
 	Spec
 	regions, nodes []string
-	wipe           bool
+	wipe, silent   bool
 	after          time.Duration
 
 	mu      sync.Mutex
@@ -98,12 +102,33 @@ func (f *disaster) Effect(d fixtures.Deployment) Effect {
 	if f.running {
 		return Effect{Nodes: map[string]fixtures.NodeState{}, Cut: map[string]bool{}}
 	}
+	if f.silent {
+		ls := f.isolated(d)
+		return Effect{Nodes: states(f.nodes, fixtures.Paused), Cut: linkIDs(ls), Silent: true, Bound: bound(ls)}
+	}
 	ls := towards(d.Links(), f.nodes)
 	return Effect{Nodes: states(f.nodes, fixtures.Dead), Cut: linkIDs(ls), Bound: bound(ls)}
 }
 
+// isolated is every link that ends or begins in a lost region, once.
+func (f *disaster) isolated(d fixtures.Deployment) []fixtures.Link {
+	return pick(d.Links(), func(l fixtures.Link) bool {
+		return slices.Contains(f.regions, l.ToRegion) || l.Kind == fixtures.PeerLink && slices.Contains(f.regions, l.FromRegion)
+	})
+}
+
+func (f *disaster) take(ctx context.Context, d fixtures.Deployment) error {
+	if !f.silent {
+		return each(f.nodes, func(n string) error { return d.Kill(ctx, n) })
+	}
+	if err := d.Cut(ctx, f.isolated(d)...); err != nil {
+		return err
+	}
+	return each(f.nodes, func(n string) error { return d.Pause(ctx, n) })
+}
+
 func (f *disaster) Inject(ctx context.Context, d fixtures.Deployment) error {
-	if err := each(f.nodes, func(n string) error { return d.Kill(ctx, n) }); err != nil {
+	if err := f.take(ctx, d); err != nil {
 		return err
 	}
 	lost := time.Now()
@@ -156,8 +181,12 @@ func (f *disaster) Heal(ctx context.Context, d fixtures.Deployment) error {
 	f.mu.Lock()
 	done, stop := f.done, f.stop
 	f.mu.Unlock()
+	var links []fixtures.Link
+	if f.silent {
+		links = f.isolated(d)
+	}
 	if done == nil {
-		return revive(ctx, d, f.nodes, nil, fixtures.StartOptions{})
+		return revive(ctx, d, f.nodes, links, fixtures.StartOptions{})
 	}
 	var err error
 	select {
@@ -173,5 +202,5 @@ func (f *disaster) Heal(ctx context.Context, d fixtures.Deployment) error {
 	if err != nil {
 		err = fmt.Errorf("the operator's recovery: %w", err)
 	}
-	return errors.Join(err, revive(ctx, d, f.nodes, nil, fixtures.StartOptions{}))
+	return errors.Join(err, revive(ctx, d, f.nodes, links, fixtures.StartOptions{}))
 }

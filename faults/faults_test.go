@@ -119,6 +119,12 @@ func TestEveryKindTakesHoldAndIsUndone(t *testing.T) {
 			[]string{"east-2"},
 		},
 		{
+			"overload(node=primary:2, rate=10000, connections=3)",
+			[]string{"east-2: bulk deletes on 3 connections"},
+			[]string{"east-1", "east-2", "west-1", "client:west>east-2", "peer:east-2>west-1"},
+			[]string{"east-2"},
+		},
+		{
 			"power-loss",
 			[]string{"east-1: process ", "east-2: process ", "west-1: process "},
 			nil,
@@ -192,6 +198,7 @@ func TestAFaultThatIsNotWhatItSaysIsNotProved(t *testing.T) {
 		{"no power lost", "power-loss", func(d fixtures.Deployment) error { return nil }, "not all processes were seen to be gone"},
 		{"stops nothing", "node-stop(node=east-1)", func(d fixtures.Deployment) error { return nil }, "east-1 is running, should be dead"},
 		{"stops it without asking", "node-stop(node=east-1)", func(d fixtures.Deployment) error { return d.Kill(ctx, "east-1") }, "east-1 was not seen to be gone"},
+		{"sends nothing", "overload(node=east-1)", func(d fixtures.Deployment) error { return nil }, "0 of 16 connections for bulk deletes had an answer"},
 		{"restarts nothing", "node-restart(node=east-1)", func(d fixtures.Deployment) error { return nil }, "east-1 was not seen to be gone"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -199,9 +206,10 @@ func TestAFaultThatIsNotWhatItSaysIsNotProved(t *testing.T) {
 			now := stopwatch()
 			require.NoError(t, tc.inject(d))
 			_, err := Prove(ctx, d, broken{f, tc.inject}, 0, now)
-			if _, keeps := f.(interface {
+			_, keeps := f.(interface {
 				Evidence() (took, wrong []string, at time.Time, err error)
-			}); keeps {
+			})
+			if _, confirms := f.(Confirmer); keeps || confirms {
 				_, err = Prove(ctx, d, f, 0, now)
 			}
 			require.ErrorIs(t, err, ErrUnproved)

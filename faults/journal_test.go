@@ -214,6 +214,7 @@ func harness(dir string) {
 		if _, err := j.Asked(f, orphaned{d, left.Process.Pid, s.Start}); err != nil {
 			return err
 		}
+		owned = j
 		if err := f.Inject(ctx, d); err != nil {
 			return err
 		}
@@ -225,6 +226,9 @@ func harness(dir string) {
 	}
 	select {}
 }
+
+// owned keeps a journal's file, and so its lock, from being collected.
+var owned *Journal
 
 type orphaned struct {
 	fixtures.Deployment

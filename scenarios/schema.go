@@ -20,7 +20,7 @@ func Schema() []byte { return schemaJSON }
 
 // GenerateSchema makes the schema from the Go types.
 func GenerateSchema() ([]byte, error) {
-	s := schemaOf(reflect.TypeFor[Spec]())
+	s := SchemaOf(reflect.TypeFor[Spec](), nil)
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "fivenines scenario"
 	s["required"] = []string{"name"}
@@ -30,10 +30,15 @@ func GenerateSchema() ([]byte, error) {
 
 type schema = map[string]any
 
-// schemaOf follows the same rules by which package strict decodes.
-func schemaOf(t reflect.Type) schema {
+// SchemaOf follows the same rules by which package strict decodes. Types that read
+// themselves from text and are not of this package have their schema in own.
+func SchemaOf(t reflect.Type, own map[reflect.Type]map[string]any) map[string]any {
+	schemaOf := func(t reflect.Type) schema { return SchemaOf(t, own) }
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	if s, ok := own[t]; ok {
+		return s
 	}
 	switch t {
 	case reflect.TypeFor[fixtures.Duration]():

@@ -55,14 +55,14 @@ func thePlatform(by string) bool { return by == platform }
 const platform = "platform"
 
 // detector says who finds something broken by an event: the platform, a load
-// balancer, or an alert. Empty: nobody.
+// balancer, an alert, or a node that has too much to do. Empty: nobody.
 func detector(e *history.Event) string {
 	switch {
 	case !platformEvent(e):
 		return ""
 	case e.Kind == history.Suspected || e.Kind == history.Detected || e.Kind == history.PathWithdrawn:
 		return platform
-	case e.Kind == history.ServerDown || e.Kind == history.AlertFiring:
+	case e.Kind == history.ServerDown || e.Kind == history.AlertFiring || e.Kind == history.Shedding:
 		return e.Kind
 	}
 	return ""

@@ -32,7 +32,7 @@
 //   - RTO is counted in windows of the hypothesis' length that begin at the
 //     instant asked, to the end of the load phase; its lower bound is one window less.
 //   - Time to detect ends with the first event that names a part of the fault:
-//     the platform suspects or declares it gone, a load balancer takes it out, or
+//     the platform suspects or declares it gone, it sheds load, a load balancer takes it out, or
 //     an alert fires; if none of that detector named it in the 30 s before. Else
 //     with the end of the first bad operation: when a client knew.
 //   - RPO follows DESIGN; where a trial has several faults, each lost write

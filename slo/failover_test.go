@@ -170,6 +170,8 @@ func TestDetection(t *testing.T) {
 	}{
 		{"the first event that names a part", "event 10.3 detected source=n1 parts=x\nevent 10.4 suspected source=n1 parts=x", 0.3, "detected by n1"},
 		{"an event before it was asked is not it", "event 9.99 suspected source=n1 parts=z\nevent 10.4 suspected source=n1 parts=x", 0.4, "suspected by n1"},
+		{"a node that sheds load names itself", "event 10.2 shedding source=x parts=x\nevent 10.4 suspected source=n1 parts=x", 0.2, "shedding by x"},
+		{"one that shed load before is not found dead by that", "event 9 shedding source=x parts=x\nevent 10.2 shedding source=x parts=x\nevent 10.4 suspected source=n1 parts=x", 0.4, "suspected by n1"},
 		{"an event about something else", "event 10.3 detected source=n1 parts=z", 0.5, "first bad operation"},
 		{"an event of the harness", "event 10.3 detected source=harness parts=x", 0.5, "first bad operation"},
 		{"the part was named before", "event 9 suspected source=n1 parts=x\nevent 10.3 detected source=n1 parts=x", 0.5, "first bad operation"},

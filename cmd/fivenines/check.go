@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fivenines/fivenines/scenarios"
+	"github.com/fivenines/fivenines/scenarios/gameday"
 )
 
 func init() { commands = append(commands, checkCommand) }
@@ -16,7 +17,7 @@ func checkCommand() *cobra.Command {
 	var schema bool
 	cmd := &cobra.Command{
 		Use:   "check FILE...",
-		Short: "Validate scenario and topology files",
+		Short: "Validate scenario, topology and game day files",
 		Example: `  fivenines check my-scenario.yaml my-topology.yaml
   fivenines check --schema > scenario.schema.json`,
 		RunE: func(cmd *cobra.Command, files []string) error {
@@ -58,6 +59,13 @@ func check(file string) (string, error) {
 			return "", err
 		}
 		return fmt.Sprintf("topology %s: %d regions, %d nodes, %d shards", t.Name, len(t.Regions), len(t.Nodes()), t.Shards), nil
+	}
+	if gameday.IsGameDay(data) {
+		c, err := gameday.Load(file, gamedayKnown())
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("game day %s: %d schedules, %d black-outs", c.Name, len(c.Schedules), len(c.Blackouts)), nil
 	}
 	s, err := scenarios.Load(file)
 	if err != nil {

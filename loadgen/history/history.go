@@ -159,6 +159,8 @@ const (
 	PathAnnounced = "path-announced" // and may be used again
 	RouteMoved    = "route-moved"    // Parts: the path that connections run over now, and the one before
 
+	Shedding = "shedding" // a node refuses operations of low priority, since it has more than it can carry; Parts: the node
+
 	// Services beside the nodes.
 	ServiceAbsent = "service-absent" // Subject: which; Detail: why
 	ServerDown    = "server-down"    // a load balancer sends no more clients to a node; Parts: node, region

@@ -144,6 +144,9 @@ func TestLevel2(t *testing.T) {
 		return err == nil && len(p.Refusals) == 0
 	}, 10*time.Second, 50*time.Millisecond)
 	require.ErrorContains(t, p.Act(ctx, false), "nobody attests")
+	again, err := operator.PlanLevel2(ctx, es, nil)
+	require.NoError(t, err)
+	require.Greater(t, again.Incarnation, p.Incarnation, "the order of an attempt that is taken back must never be obeyed in a later one")
 	require.Equal(t, 500, p.Sessions())
 	require.Len(t, p.Shards, topo.Shards+1)
 	require.WithinDuration(t, time.Now(), p.Contact(), 15*time.Second)

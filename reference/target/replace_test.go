@@ -101,7 +101,7 @@ func TestLostNodeThatIsNotReplacedCostsTheNextFault(t *testing.T) {
 // and a quorum of meta: one more node costs nothing.
 func TestLostRegionIsReplacedInTheOthers(t *testing.T) {
 	topo := fixtures.ThreeRegion()
-	topo.Settings = map[string]string{"replace_region_after": "2s", "replace_after": "2s"}
+	topo.Settings = map[string]string{"replace_region_after": "2s"} // its nodes are not waited for one by one
 	d, events := up(t, topo, fixtures.UpOptions{})
 	ctx := context.Background()
 	require.NoError(t, all(dial(t, d, "us-east-1", "us-east-1-2"), true))

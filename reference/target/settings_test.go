@@ -5,11 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/reference/internal/admission"
+	"github.com/fivenines/fivenines/reference/internal/failover"
 	"github.com/fivenines/fivenines/reference/internal/node"
 )
 
@@ -35,14 +38,15 @@ func TestSettings(t *testing.T) {
 		}
 		return c, err
 	}
-	c, err := command(map[string]string{"session_memory": "65536", "fail_back_after": "7s"})
+	c, err := command(map[string]string{"session_memory": "65536", "fail_back_after": "7s", "max_in_flight": "512", "shed_after": "2s"})
 	require.NoError(t, err)
+	assert.Equal(t, admission.Config{MaxInFlight: 512, ShedAfter: failover.Duration(2 * time.Second)}, c.Admission)
 	assert.EqualValues(t, 65536, c.SessionMemory)
 	assert.NotZero(t, c.Failover.FailBack)
 	c, err = command(nil)
 	require.NoError(t, err)
 	assert.Zero(t, c.SessionMemory)
-	for name, value := range map[string]string{"session_memory": "much", "fail_back_after": "soon", "no_such_thing": "1"} {
+	for name, value := range map[string]string{"session_memory": "much", "fail_back_after": "soon", "no_such_thing": "1", "max_in_flight": "0", "shed_after": "-1s"} {
 		_, err := command(map[string]string{name: value})
 		assert.ErrorContains(t, err, name)
 	}

@@ -8,14 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +21,6 @@ import (
 	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/loadgen/history"
 	"github.com/fivenines/fivenines/reference/internal/cluster"
-	"github.com/fivenines/fivenines/reference/internal/failover"
 	"github.com/fivenines/fivenines/reference/internal/node"
 	"github.com/fivenines/fivenines/reference/internal/traffic"
 )
@@ -89,11 +86,6 @@ func (r *Reference) PartitionOf(key string) int { return r.current().ShardOf([]b
 // HomeOf implements fixtures.Homed.
 func (r *Reference) HomeOf(partition int) string { return r.current().HomeOf(partition) }
 
-// settingSessionMemory bounds the values of sessions in a node's memory, in
-// bytes; the others are on its disk. The other settings are the intervals and
-// bounds of the failover manager.
-const settingSessionMemory = "session_memory"
-
 // Command implements fixtures.Target: it writes the node's configuration
 // beside its data.
 func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtures.Command, error) {
@@ -117,24 +109,18 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 		}
 		clients[id] = net.JoinHostPort(host, port)
 	}
-	var fo failover.Config
-	var memory int64
-	for _, name := range slices.Sorted(maps.Keys(s.Topology.Settings)) {
-		if name == settingSessionMemory {
-			var err error
-			if memory, err = strconv.ParseInt(s.Topology.Settings[name], 10, 64); err != nil || memory < 4096 {
-				return fixtures.Command{}, fmt.Errorf("settings of the reference: %s: %q is not a number of bytes of at least 4096", name, s.Topology.Settings[name])
-			}
-			continue
-		}
-		if err := fo.Set(name, s.Topology.Settings[name]); err != nil {
-			return fixtures.Command{}, fmt.Errorf("settings of the reference: %w", err)
-		}
+	set, err := settingsOf(s.Topology)
+	if err != nil {
+		return fixtures.Command{}, err
+	}
+	if set.alertmanager == "" {
+		set.alertmanager = s.Alerting
 	}
 	c := node.Config{Cluster: s.Topology.Name, ID: s.ID, Dir: filepath.Join(s.Dir, "store"), Client: s.Listen[fixtures.PortClient],
 		Peer: s.Listen[fixtures.PortPeer], Admin: s.Listen[fixtures.PortAdmin], Peers: s.Peers, Clients: clients,
 		Regions: regions(s.Topology), Shards: s.Topology.Shards, Replicas: s.Topology.Replicas, Seed: s.Seed,
-		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(), Failover: fo, SessionMemory: memory}
+		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(),
+		Failover: set.failover, Admission: set.admission, SessionMemory: set.memory, Alertmanager: set.alertmanager}
 	for id, ps := range s.Paths {
 		if len(ps) < 2 {
 			continue

@@ -104,7 +104,7 @@ func (a *Bucket) name(h *Head) string {
 	return fmt.Sprintf("%sg%05d/%s-%020d-%020d-%d-%013d", a.folder(h.Incarnation), h.Group, h.Kind, h.First, h.Last, h.Term, h.Wall)
 }
 
-var nameRE = regexp.MustCompile(`^i(\d{8})/(?:(manifest)|g(\d{5})/(snapshot|segment)-(\d{20})-(\d{20})-(\d+)-(\d{13,}))$`)
+var nameRE = regexp.MustCompile(`^i(\d{8,20})/(?:(manifest)|g(\d{5})/(snapshot|segment)-(\d{20})-(\d{20})-(\d+)-(\d{13,}))$`)
 
 // ref reads a name; false if it is none of ours.
 func (a *Bucket) ref(name string, size int64) (Ref, bool) {

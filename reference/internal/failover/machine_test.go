@@ -294,6 +294,12 @@ func command(t *testing.T, wp **world, d *datadriven.TestData) string {
 			w.run(up, true)
 		}
 		return fmt.Sprintf("%d role changes\n", w.promotions-before)
+	case "alerts":
+		var out string
+		for _, a := range w.m.Alerts() {
+			out += fmt.Sprintf("%s %s %s: %s\n", a.Severity, a.Name, strings.TrimSpace(a.Region+" "+a.Node), a.Summary)
+		}
+		return out
 	case "phi":
 		det := w.m.nodes[w.nodes(d.CmdArgs[:1])[0]].det
 		return fmt.Sprintf("%.1f\n", det.phi(dur(arg(1)), w.m.cfg.PingEvery.d(), w.m.cfg.MinDeviation.d()))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fivenines/fivenines/reference/internal/admission"
 	"github.com/fivenines/fivenines/reference/internal/resp"
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
@@ -73,7 +74,7 @@ func (b *batch) submit() {
 func (b *batch) note() {
 	c := b.c
 	b.dead = c.dead
-	b.full = c.full(c.s.limit.pending)
+	b.full = c.full(c.s.unanswered())
 }
 
 func (b *batch) reply(p []byte) {
@@ -133,9 +134,9 @@ func init() {
 		"PTTL":      {2, r, one, func(b *batch, a [][]byte) { ttl(b, a, 1) }},
 		"MGET":      {-2, r, [3]int{1, -1, 1}, mget},
 		"DBSIZE":    {1, r, [3]int{}, dbsize},
-		"INFO":      {-1, f, [3]int{}, func(b *batch, _ [][]byte) { b.reply(resp.AppendVerbatim(nil, b.c.s.node.Info(), b.c.proto)) }},
-		"COMMAND":   {-1, f, [3]int{}, command},
-		"CONFIG":    {-2, f, [3]int{}, config},
+		"INFO":      {-1, f, [3]int{}, low(func(b *batch, _ [][]byte) { b.reply(resp.AppendVerbatim(nil, b.c.s.node.Info(), b.c.proto)) })},
+		"COMMAND":   {-1, f, [3]int{}, low(command)},
+		"CONFIG":    {-2, f, [3]int{}, low(config)},
 		"CLIENT":    {-2, f, [3]int{}, client},
 		"CLUSTER":   {-2, f, [3]int{}, clusterCmd},
 		"READONLY":  {1, f, [3]int{}, func(b *batch, _ [][]byte) { b.c.eventual = true; b.reply(resp.AppendOK(nil)) }},
@@ -207,6 +208,9 @@ var seed = maphash.MakeSeed()
 
 // ask queues requests whose answers make one reply.
 func (b *batch) ask(form former, rs ...*Request) {
+	if !b.admit(rs) {
+		return
+	}
 	c := b.c
 	s := b.newSlot()
 	s.parts, s.reqs, s.form = len(rs), rs, form
@@ -299,6 +303,9 @@ func get(b *batch, a [][]byte) {
 		return
 	}
 	c := b.c
+	if c.eventual && b.shed(admission.Low, 1) {
+		return
+	}
 	shard := c.s.node.ShardOf(key)
 	c.mu.Lock()
 	if c.head == nil {
@@ -531,6 +538,9 @@ func (b *batch) each(keys [][]byte, kind Kind, form former) {
 		b.err("ERR %d keys in one command: at most %d are allowed", len(keys), most)
 		return
 	}
+	if b.bulk(len(keys)) {
+		return
+	}
 	rs := make([]*Request, len(keys))
 	for i, k := range keys {
 		if !b.keyOK(k) {
@@ -603,6 +613,10 @@ func ttl(b *batch, a [][]byte, unit int64) {
 // dbsize waits for the connection's own writes: what counts is not ordered by
 // any one shard's log.
 func dbsize(b *batch, _ [][]byte) {
+	if why := b.c.s.Admission.Refuses(admission.Low, b.c.s.node.Shards()); why != admission.Taken {
+		b.overloaded(why)
+		return
+	}
 	b.submit()
 	b.c.await(0)
 	rs := make([]*Request, b.c.s.node.Shards())

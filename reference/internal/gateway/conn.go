@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fivenines/fivenines/reference/internal/admission"
 	"github.com/fivenines/fivenines/reference/internal/resp"
 )
 
@@ -16,7 +17,7 @@ import (
 // client sends.
 type limits struct {
 	conns    int
-	pending  int           // requests without an answer, after which nothing more is read; also of one command
+	pending  int           // requests without an answer, after which nothing more is read (see also unanswered); also of one command
 	out      int           // bytes of answers that the client has not taken, after which it is cut off
 	patience time.Duration // with a client that takes nothing of what is written to it
 	linger   time.Duration // for the client to read the last answer
@@ -47,6 +48,9 @@ type Server struct {
 	wg    sync.WaitGroup
 	ids   atomic.Uint64
 
+	// Admission says what is taken; it is set before Serve. Nil takes everything.
+	Admission *admission.Controller
+
 	Commands atomic.Uint64
 	Accepted atomic.Uint64
 	Rejected atomic.Uint64
@@ -59,6 +63,15 @@ func NewServer(node Node) *Server { return &Server{node: node, limit: defaults} 
 
 // Conns is the number of open connections.
 func (s *Server) Conns() int { return int(s.count.Load()) }
+
+// unanswered is how many requests of one connection may be without an answer
+// before it is not read on: a noisy one waits for itself, and not the others for it.
+func (s *Server) unanswered() int {
+	if s.Admission == nil {
+		return s.limit.pending
+	}
+	return min(s.limit.pending, s.Admission.PerConnection())
+}
 
 // Serve accepts until ctx ends, then closes every connection and waits.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
@@ -249,7 +262,7 @@ func (c *conn) take(buf []byte, arrived time.Duration) (rest []byte, waited bool
 			break
 		} else if full {
 			b.submit()
-			waited = c.await(c.s.limit.pending) || waited
+			waited = c.await(c.s.unanswered()) || waited
 		}
 		if cap(b.args) > keptArgs {
 			b.args = nil
@@ -339,6 +352,9 @@ func (c *conn) kill() {
 
 // Complete implements Completer.
 func (c *conn) Complete(r *Request) {
+	if r.Admitted {
+		c.s.Admission.Release(r.Shard)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending--

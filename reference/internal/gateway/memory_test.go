@@ -217,14 +217,21 @@ type door struct {
 }
 
 func serve(t testing.TB, set ...func(*limits)) *door {
+	return serveWith(t, func(s *Server) {
+		for _, fn := range set {
+			fn(&s.limit)
+		}
+	})
+}
+
+// serveWith sets the server up before anybody can connect.
+func serveWith(t testing.TB, set func(*Server)) *door {
 	n := newMemory(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	n.addr = l.Addr().(*net.TCPAddr)
 	s := NewServer(n)
-	for _, fn := range set {
-		fn(&s.limit)
-	}
+	set(s)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, l) }()

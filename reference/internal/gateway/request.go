@@ -11,6 +11,7 @@ package gateway
 import (
 	"time"
 
+	"github.com/fivenines/fivenines/reference/internal/admission"
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
 
@@ -46,14 +47,18 @@ type Request struct {
 	Op       session.Op    // Write; reads use Op.Key. Owned by the request.
 	Deadline time.Duration // on the node's clock: after it a write is refused by the leader
 	Hops     uint8         // 1: forwarded to here, not forwarded again
+	Priority admission.Priority
+	Admitted bool // it counts as in flight here until it is completed
 
 	Status Status
 	Reason string // of a Status that is not OK
 	Moved  bool   // NotApplied: another node leads now
-	Result session.Result
-	Value  []byte
-	Found  bool
-	Num    int64
+	// Overloaded: NotApplied, since this node has no room for its priority.
+	Overloaded bool
+	Result     session.Result
+	Value      []byte
+	Found      bool
+	Num        int64
 
 	To   Completer
 	ID   uint64 // for To's use

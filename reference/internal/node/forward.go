@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/fivenines/fivenines/reference/internal/admission"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
@@ -109,6 +110,10 @@ func (n *Node) serve(now time.Duration, r *gateway.Request) {
 		r.Fail(gateway.NotApplied, "the shard's leader is out of reach")
 		return
 	}
+	if !n.guard.breakers.Allow(leader) {
+		r.Fail(gateway.NotApplied, "the shard's leader does not answer: its circuit breaker is open")
+		return
+	}
 	n.forwards.add(now, leader, r)
 }
 
@@ -191,13 +196,14 @@ func (f *forwards) flush(n *Node, now time.Duration) {
 					at = begin()
 				}
 				f.next++
-				fw := forward{id: f.next, left: r.Deadline - now, kind: r.Kind, shard: r.Shard, op: r.Op}
+				fw := forward{id: f.next, left: r.Deadline - now, kind: r.Kind, priority: r.Priority, shard: r.Shard, op: r.Op}
 				b = appendForward(b, &fw)
 			}
 			return endFrame(b, at)
 		})
 		if !sent {
 			for _, r := range rs {
+				n.guard.breakers.Lost(to)
 				r.Fail(gateway.NotApplied, "the shard's leader is out of reach")
 			}
 			continue
@@ -236,7 +242,7 @@ func (f *forwards) fail(w waiting, why string) {
 }
 
 // expire gives up on answers that do not come.
-func (f *forwards) expire(now time.Duration) {
+func (f *forwards) expire(n *Node, now time.Duration) {
 	for len(f.queue) > 0 {
 		w, ok := f.waiting[f.queue[0]]
 		if ok && now-w.sent < gateway.WriteBudget {
@@ -244,6 +250,11 @@ func (f *forwards) expire(now time.Duration) {
 		}
 		if ok {
 			f.settle(f.queue[0], w)
+			if w.r.Priority >= admission.High {
+				n.guard.breakers.TimedOut(w.to)
+			} else {
+				n.guard.breakers.Lost(w.to) // bulk work that takes long says little of the peer
+			}
 			f.fail(w, "no answer from the leader in time")
 		}
 		f.queue = f.queue[1:]
@@ -252,18 +263,20 @@ func (f *forwards) expire(now time.Duration) {
 
 // lost is called when the connection to a peer broke: what was under way to it
 // may or may not have arrived, and is never sent again.
-func (f *forwards) lost(to int) {
+func (f *forwards) lost(n *Node, to int) {
 	for id, w := range f.waiting {
 		if w.to == to {
 			f.settle(id, w)
+			n.guard.breakers.Lost(to)
 			f.fail(w, "the connection to the leader broke")
 		}
 	}
 }
 
-func (f *forwards) failAll(why string) {
+func (f *forwards) failAll(n *Node, why string) {
 	for id, w := range f.waiting {
 		f.settle(id, w)
+		n.guard.breakers.Lost(w.to)
 		f.fail(w, why)
 	}
 	for to, rs := range f.out {
@@ -278,15 +291,21 @@ func (f *forwards) failAll(why string) {
 func (f *forwards) answer(n *Node, now time.Duration, a *reply, from int) {
 	w, ok := f.waiting[a.id]
 	if !ok || w.to != from {
+		n.guard.breakers.Late(from)
 		return
 	}
 	f.settle(a.id, w)
+	n.guard.breakers.Answered(from)
 	r := w.r
 	if a.status == gateway.NotApplied && a.flags&replyMoved != 0 {
 		n.hold(now, r)
 		if h := n.held[r.Shard]; h != nil {
 			h.denied = now
 		}
+		return
+	}
+	if a.status == gateway.NotApplied && a.flags&replyOverloaded != 0 {
+		r.Fail(a.status, "overloaded: the shard's leader does not take operations of this priority now")
 		return
 	}
 	if a.status != gateway.OK {
@@ -310,11 +329,17 @@ type remote struct {
 }
 
 func (c remote) Complete(r *gateway.Request) {
+	if r.Admitted {
+		c.n.guard.ctl.Release(r.Shard)
+	}
 	a := reply{id: r.ID, status: r.Status, num: r.Num}
 	switch {
 	case r.Status != gateway.OK:
 		if r.Moved {
 			a.flags |= replyMoved
+		}
+		if r.Overloaded {
+			a.flags |= replyOverloaded
 		}
 	case r.Kind == gateway.Write:
 		if r.Result.Applied {
@@ -343,12 +368,14 @@ func (n *Node) takeForward(now time.Duration, from int, f *forward) {
 	if f.shard >= n.cfg.Shards {
 		return
 	}
-	r := &gateway.Request{Kind: f.kind, Shard: f.shard, Op: f.op, Deadline: now + f.left, Hops: 1, ID: f.id, To: remote{n, from}}
+	r := &gateway.Request{Kind: f.kind, Shard: f.shard, Op: f.op, Deadline: now + f.left, Hops: 1, Priority: f.priority, ID: f.id, To: remote{n, from}}
 	if f.left <= 0 {
 		r.Fail(gateway.NotApplied, "its deadline had passed")
 		return
 	}
-	n.route(now, r)
+	if n.guard.arrived(r) {
+		n.route(now, r)
+	}
 }
 
 // learn takes a hint of who leads a shard; the highest term is right.
@@ -368,6 +395,9 @@ func (n *Node) learn(now time.Duration, h hint) {
 	}
 	n.terms[s].Store(h.term)
 	n.leaders[s].Store(int64(h.leader))
+	if h.leader >= 0 {
+		n.guard.breakers.Back(h.leader) // it was elected: what it did before counts no more
+	}
 }
 
 // hintsLast is how long a leader is believed to lead since it last said so;

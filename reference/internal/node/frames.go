@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fivenines/fivenines/reference/internal/admission"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/session"
 )
@@ -139,17 +140,18 @@ func countEntries(b []byte) error {
 // forward is a request on its way to the leader. Age is how much of its time
 // is left, so that no two clocks have to agree.
 type forward struct {
-	id    uint64
-	left  time.Duration
-	kind  gateway.Kind
-	shard int
-	op    session.Op
+	id       uint64
+	left     time.Duration
+	kind     gateway.Kind
+	priority admission.Priority
+	shard    int
+	op       session.Op
 }
 
 func appendForward(b []byte, f *forward) []byte {
 	b = binary.AppendUvarint(b, f.id)
 	b = binary.AppendUvarint(b, uint64(max(f.left, 0)/time.Microsecond))
-	b = append(b, byte(f.kind))
+	b = append(b, byte(f.kind)|byte(f.priority)<<4)
 	b = binary.AppendUvarint(b, uint64(f.shard))
 	op := f.op
 	if f.kind != gateway.Write {
@@ -168,13 +170,13 @@ func decodeForward(b []byte) (f forward, rest []byte, err error) {
 	if n <= 0 || len(b) < n+1 || left > uint64(time.Hour/time.Microsecond) {
 		return f, nil, errFrame
 	}
-	kind := gateway.Kind(b[n])
+	kind, priority := gateway.Kind(b[n]&0xf), admission.Priority(b[n]>>4)
 	b = b[n+1:]
 	shard, n := binary.Uvarint(b)
-	if n <= 0 || kind < gateway.Write || kind > gateway.Count || shard > 1<<20 {
+	if n <= 0 || kind < gateway.Write || kind > gateway.Count || priority > admission.Critical || shard > 1<<20 {
 		return f, nil, errFrame
 	}
-	f = forward{id: id, left: time.Duration(left) * time.Microsecond, kind: kind, shard: int(shard)}
+	f = forward{id: id, left: time.Duration(left) * time.Microsecond, kind: kind, priority: priority, shard: int(shard)}
 	if rest, err = session.DecodeOp(b[n:], &f.op); err != nil {
 		return f, nil, fmt.Errorf("%w: %w", errFrame, err)
 	}
@@ -196,7 +198,8 @@ type reply struct {
 const (
 	replyFound = 1 << iota
 	replyApplied
-	replyMoved // not applied, and somebody else leads
+	replyMoved      // not applied, and somebody else leads
+	replyOverloaded // not applied, since it is of too low a priority now
 )
 
 func appendReply(b []byte, r *reply) []byte {

@@ -48,6 +48,9 @@ func (n *Node) Submit(rs []*gateway.Request) {
 		}
 		return
 	}
+	if len(n.requests) == 0 {
+		n.since = n.Now()
+	}
 	n.requests = append(n.requests, rs...)
 	n.mu.Unlock()
 	urgent := false
@@ -159,13 +162,13 @@ func (n *Node) stopLoop() {
 			r.Fail(gateway.NotApplied, "this node is stopping")
 		}
 	}
-	n.forwards.failAll("this node is stopping")
+	n.forwards.failAll(n, "this node is stopping")
 }
 
 // turn takes the whole mailbox and does what follows from it.
 func (n *Node) turn(now time.Duration) {
 	n.mu.Lock()
-	mails, requests, stored, funcs := n.mails, n.requests, n.stored, n.funcs
+	mails, requests, stored, funcs, since := n.mails, n.requests, n.stored, n.funcs, n.since
 	n.mails, n.requests, n.stored, n.funcs = nil, nil, nil, nil
 	n.mu.Unlock()
 	for _, fn := range funcs {
@@ -192,6 +195,9 @@ func (n *Node) turn(now time.Duration) {
 	}
 	for i := range mails {
 		n.take(now, &mails[i])
+	}
+	if len(requests) > 0 {
+		n.guard.turn(now, since)
 	}
 	for _, r := range requests {
 		n.route(now, r)
@@ -280,6 +286,7 @@ func (n *Node) tick(now time.Duration) {
 		}
 	}
 	n.manager.tick(now)
+	n.guard.tick(now)
 	n.checkTables()
 }
 
@@ -292,7 +299,7 @@ func (n *Node) timeouts(now time.Duration, g *group) {
 		}
 		g.pending = g.pending[1:]
 	}
-	n.forwards.expire(now)
+	n.forwards.expire(n, now)
 }
 
 // clock is the shard clock as the leader counts it.

@@ -28,21 +28,22 @@ const (
 // what that decides: roles move through the meta group and leaders by transfer.
 // Raft alone elects. It runs in the loop.
 type manager struct {
-	n         *Node
-	fo        *failover.Machine
-	lastPing  time.Duration
-	tell      bool // what this node leads has changed: ping at the end of this turn
-	reported  time.Duration
-	balanced  time.Duration
-	usage     usage
-	leaders   []int
-	rejoining bool
-	asked     time.Duration
-	primary   string
-	epoch     uint64            // of the roles and homes that the replicas' modes follow
-	stand     map[string]string // who stood in for whom then
-	leaving   bool              // some shard is led here that should be led from elsewhere
-	promoted  atomic.Uint64     // role changes that this node proposed and that were applied
+	replication *replication
+	n           *Node
+	fo          *failover.Machine
+	lastPing    time.Duration
+	tell        bool // what this node leads has changed: ping at the end of this turn
+	reported    time.Duration
+	balanced    time.Duration
+	usage       usage
+	leaders     []int
+	rejoining   bool
+	asked       time.Duration
+	primary     string
+	epoch       uint64            // of the roles and homes that the replicas' modes follow
+	stand       map[string]string // who stood in for whom then
+	leaving     bool              // some shard is led here that should be led from elsewhere
+	promoted    atomic.Uint64     // role changes that this node proposed and that were applied
 
 	unfit string                // why this node must not lead shards; "": it may
 	shun  map[int]time.Duration // nodes that said so of themselves, and until when it holds
@@ -111,6 +112,7 @@ func (m *manager) tick(now time.Duration) {
 		m.ping(now)
 	}
 	m.watch(now)
+	m.replication.watch(now, n)
 	if now-m.reported >= time.Duration(cfg.Heartbeat) {
 		m.report(now)
 	}
@@ -180,11 +182,14 @@ func (m *manager) watch(now time.Duration) {
 		}
 	}
 	for _, i := range out.Lost {
-		n.forwards.lost(i)
+		n.forwards.lost(n, i)
 	}
 	for _, e := range out.Events {
 		n.events.emit(e.Kind, e.Parts, e.Detail, e.Fields)
 		n.metrics.decisions.WithLabelValues(e.Kind, e.Fields["priority"]).Inc()
+	}
+	if n.cfg.Alertmanager != "" {
+		n.alerts.Store(&alertsNow{meta != nil && meta.g.Serving(), m.fo.Alerts()})
 	}
 	if out.Changed {
 		m.report(now)
@@ -439,11 +444,13 @@ func (n *Node) decided(now time.Duration, g *group, e replica.Event) {
 }
 
 // peerUp and peerDown are called by a peer's goroutine.
-func (n *Node) peerUp(*peer) {}
+func (n *Node) peerUp(p *peer) {
+	n.do(func() { n.guard.breakers.Back(p.index) })
+}
 
 func (n *Node) peerDown(p *peer) {
 	n.do(func() {
-		n.forwards.lost(p.index)
+		n.forwards.lost(n, p.index)
 		for _, g := range n.order {
 			g.g.Unreachable(func(id uint64) bool { node, _ := cluster.NodeOf(id); return node == p.index })
 			g.dirty = true

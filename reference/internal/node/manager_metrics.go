@@ -10,6 +10,7 @@ import (
 func (m *metrics) manager(n *Node) {
 	m.decisions = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "fivenines", Name: "failover_events_total", Help: "What the failover manager of this node saw and decided."}, []string{"kind", "priority"})
 	m.reg.MustRegister(m.decisions, phiCollector{n})
+	n.manager.replication = newReplication(m.reg)
 	m.reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "fivenines", Name: "role_changes_total", Help: "Role changes that this node proposed and that were applied."},
 		func() float64 { return float64(n.manager.promoted.Load()) }))
 }

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fivenines/fivenines/reference/internal/admission"
 	"github.com/fivenines/fivenines/reference/internal/cluster"
 	"github.com/fivenines/fivenines/reference/internal/cold"
 	"github.com/fivenines/fivenines/reference/internal/disk"
@@ -52,7 +53,8 @@ type Config struct {
 	DropUnsynced bool   `json:"drop_unsynced"` // begin as after a power loss
 	Mutant       string `json:"mutant,omitempty"`
 
-	SessionMemory int64 `json:"session_memory,omitempty"` // bytes of values held in memory; the rest is on disk. 0: 1 GiB
+	Alertmanager  string `json:"alertmanager,omitempty"`   // its URL; empty: alerts are events only
+	SessionMemory int64  `json:"session_memory,omitempty"` // bytes of values held in memory; the rest is on disk. 0: 1 GiB
 
 	// Archive is the blob store (a directory or a URL) that the committed log is
 	// archived in; empty: none. The durations' zero is their default.
@@ -63,11 +65,13 @@ type Config struct {
 	began *incarnationEnded // why the life before this one ended
 
 	Failover failover.Config `json:"failover,omitzero"` // intervals and bounds of the failover manager
+
+	Admission admission.Config `json:"admission,omitzero"` // what a node takes on at most
 }
 
 // Mutants are the ways in which a node can be started broken on purpose.
 func Mutants() []string {
-	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-hysteresis", "no-handover", "no-reroute"}
+	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-hysteresis", "no-handover", "no-reroute", "no-shedding"}
 }
 
 const (
@@ -109,6 +113,7 @@ type Node struct {
 	mu       sync.Mutex
 	mails    []mail
 	requests []*gateway.Request
+	since    time.Duration // when the first of requests came
 	stored   []storedBatch
 	funcs    []func()
 	stopped  bool
@@ -124,6 +129,8 @@ type Node struct {
 	seq      uint64
 	lastTick time.Duration
 	manager  manager
+	alerts   atomic.Pointer[alertsNow] // what tellAlerts tells
+	guard    guard
 	fatal    error
 	frozenAt time.Duration // 0: not frozen; see recovery.go
 	prepared bool          // frozen, with an order on disk
@@ -228,6 +235,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	n.manager.init(n)
 	n.server = gateway.NewServer(n)
 	n.metrics = newMetrics(n)
+	n.guard.init(n)
 
 	listeners := map[string]net.Listener{}
 	for name, addr := range map[string]string{"client": cfg.Client, "peer": cfg.Peer, "admin": cfg.Admin} {
@@ -338,6 +346,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	spawn("clients", func(ctx context.Context) error { return n.server.Serve(ctx, listeners["client"]) })
 	spawn("room", n.watchRoom)
+	if cfg.Alertmanager != "" {
+		spawn("alerts", n.tellAlerts)
+	}
 	n.started.Store(true)
 	n.log.Info("started", "region", self.Region, "generation", n.generation, "client", cfg.Client, "mutant", cfg.Mutant)
 	select {

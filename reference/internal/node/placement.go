@@ -107,9 +107,16 @@ func (m *manager) decidePlaces(now time.Duration) {
 	if !n.m.Whole(&st) {
 		return // see addMissing
 	}
+	region := func(name string) cluster.Fitness {
+		r := slices.IndexFunc(n.m.Regions, func(r cluster.Region) bool { return r.Name == name })
+		if m.fo.Out(now, r) >= time.Duration(cfg.ReplaceRegionAfter) {
+			return cluster.Gone
+		}
+		return cluster.Fit
+	}
 	fit := func(i int) cluster.Fitness {
 		switch {
-		case m.fo.Since(now, i) >= time.Duration(cfg.ReplaceAfter):
+		case m.fo.Since(now, i) >= time.Duration(cfg.ReplaceAfter), region(n.m.Nodes[i].Region) == cluster.Gone:
 			return cluster.Gone
 		case now < m.shun[i], i == n.self.Index && m.unfit != "", !st.Joined(n.m.Nodes[i].ID):
 			return cluster.Unsure
@@ -117,13 +124,6 @@ func (m *manager) decidePlaces(now time.Duration) {
 			return cluster.Fit
 		}
 		return cluster.Unsure
-	}
-	region := func(name string) cluster.Fitness {
-		r := slices.IndexFunc(n.m.Regions, func(r cluster.Region) bool { return r.Name == name })
-		if m.fo.Out(now, r) >= time.Duration(cfg.ReplaceRegionAfter) {
-			return cluster.Gone
-		}
-		return cluster.Fit
 	}
 	places := n.m.Replace(&st, fit, region)
 	if len(places) == 0 {

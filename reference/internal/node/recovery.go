@@ -147,7 +147,7 @@ func (n *Node) standStill(now time.Duration, requests []*gateway.Request) {
 		n.holding -= len(h.reqs)
 		delete(n.held, s)
 	}
-	n.forwards.failAll("this node waits for a recovery")
+	n.forwards.failAll(n, "this node waits for a recovery")
 	n.lastTick = now
 	n.ticked.Store(int64(now))
 }

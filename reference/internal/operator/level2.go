@@ -58,7 +58,9 @@ func PlanLevel2(ctx context.Context, all []Endpoint, lost []string) (*Level2, er
 			return nil, errors.New("every region answers: nothing has to be recovered")
 		}
 	}
-	p := &Level2{Lost: lost, Refusals: []string{}}
+	// A number that no earlier attempt has: a node that was away when one was
+	// taken back has its order still, and would obey it on hearing its number.
+	p := &Level2{Lost: lost, Refusals: []string{}, Incarnation: uint64(time.Now().UnixMilli())}
 	for i, e := range all {
 		switch {
 		case !slices.Contains(lost, e.Region):
@@ -86,7 +88,7 @@ func (p *Level2) refuse(format string, a ...any) {
 // replica whose log goes farthest.
 func (p *Level2) look(ctx context.Context) error {
 	rs, errs := reports(ctx, p.survivors, p.Lost)
-	o := recovery.Order{Lost: p.Lost, Authority: map[uint32]string{}, Generations: map[string]uint32{}}
+	o := recovery.Order{Incarnation: p.Incarnation, Lost: p.Lost, Authority: map[uint32]string{}, Generations: map[string]uint32{}}
 	best := map[uint32]node.GroupReport{}
 	inc := map[uint32]uint64{}
 	primary, shards := "", 0
