@@ -133,7 +133,7 @@ func TestMistakesNameLineAndField(t *testing.T) {
 		{"after: 10s", "after: 4s", "x.yaml:7: timeline.after: 4s is too short"},
 		{"after: 10s", "after: 10s, settle: 3s", "x.yaml:7: timeline.settle: 3s is too short"},
 		{"topology: three-region", "topology: three-regions", `x.yaml:2: topology: no topology is called "three-regions"; did you mean three-region`},
-		{"topology: three-region", "topology: {shards: 12, regions: [{name: a, role: chief, nodes: 1}]}", `x.yaml:2: topology.regions[0].role: "chief" is not primary, secondary, tertiary or edge`},
+		{"topology: three-region", "topology: {shards: 12, regions: [{name: a, role: chief, nodes: 1}]}", `x.yaml:2: topology.regions[0].role: "chief" is not primary, secondary, tertiary, active or edge`},
 		{"topology: three-region", "topology: ./other.yaml", "x.yaml:2: topology: ./other.yaml: no other file may be named here"},
 		{"failover: < 5 s", "failovr: < 5 s", `x.yaml:13: objectives.failovr: no objective is called "failovr"; did you mean failover?`},
 		{"failover: < 5 s", "failover: fast", "x.yaml:13: objectives.failover: "},

@@ -381,6 +381,8 @@ func (t *trial) names() *loadgen.DNS {
 		return nil
 	}
 	zone := t.opt.Target.(fixtures.Resolved).Zone() // see prepare and entrance
+	var mu sync.Mutex
+	last := map[int][]string{}
 	return &loadgen.DNS{
 		Server: t.d.(fixtures.Resolver).DNSAddr(),
 		Names: func(region int) []string {
@@ -390,6 +392,12 @@ func (t *trial) names() *loadgen.DNS {
 			return []string{zone}
 		},
 		Told: func(region int, nodes []string) {
+			mu.Lock()
+			defer mu.Unlock()
+			if slices.Equal(last[region], nodes) {
+				return // said by other clients of the region
+			}
+			last[region] = nodes
 			name := t.topo.Regions[region].Name
 			t.event(history.Event{Kind: EntriesNamed, Subject: name, Parts: nodes, Detail: fmt.Sprintf("DNS sends the clients in %s to %v", name, nodes)})
 		},

@@ -30,9 +30,6 @@ func (f *moveFlags) add(cmd *cobra.Command) {
 func (f *moveFlags) asked() bool { return len(f.shards) > 0 || f.home }
 
 func (f *moveFlags) run(cmd *cobra.Command, es []reference.Endpoint, to string) error {
-	if f.home == (to != "") {
-		return usageError("say either --to REGION or --home")
-	}
 	p, err := reference.PlanMove(cmd.Context(), es, to, f.shards)
 	if err != nil {
 		return runError(err)

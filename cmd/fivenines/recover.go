@@ -133,15 +133,15 @@ func failoverCommand() *cobra.Command {
   fivenines failover --home --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if mv.home == (to != "") {
+				return usageError("say either --to REGION or --home")
+			}
 			_, es, err := running(name)
 			if err != nil {
 				return err
 			}
 			if mv.asked() {
 				return mv.run(cmd, es, to)
-			}
-			if to == "" {
-				return usageError("say --to REGION, or --home")
 			}
 			began := time.Now()
 			if err := reference.Failover(cmd.Context(), es, to); err != nil {

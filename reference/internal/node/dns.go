@@ -13,6 +13,11 @@ import (
 // viewEvery is how often the DNS server is told what the node knows.
 const viewEvery = 250 * time.Millisecond
 
+// wokeFor is how long a process that slept has to listen before it knows better
+// than others again: it blames nobody for the silence in which it slept, and would
+// still name those who led before.
+const wokeFor = time.Second
+
 // listenDNS opens the node's DNS server.
 func (n *Node) listenDNS() (*traffic.Server, error) {
 	var nodes, places, regions []string
@@ -78,6 +83,9 @@ func (n *Node) view(now time.Duration) traffic.View {
 		default:
 			v.Fit = !n.manager.suspects(leader)
 		}
+	}
+	if woke := time.Duration(n.woke.Load()); woke != 0 && now-woke < wokeFor {
+		v.Fit = false
 	}
 	return v
 }

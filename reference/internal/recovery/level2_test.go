@@ -84,3 +84,26 @@ func TestHeld(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, held(m, 0, []Seed{{Group: 0}, {Group: 2}}))
 }
+
+// The shards at home in lost regions are led in the region that goes on.
+func TestHomesOfLostRegionsMoveToTheAuthority(t *testing.T) {
+	regions := []cluster.Region{{Name: "a", Role: cluster.Active, Nodes: 1}, {Name: "b", Role: cluster.Active, Nodes: 1}, {Name: "c", Role: "tertiary", Nodes: 1}}
+	m, err := cluster.NewMap(regions, 4, 3)
+	require.NoError(t, err)
+	before, err := json.Marshal(cluster.Command{Kind: "homes", Epoch: 1, Homes: true, Stand: map[string]string{"b": "a"}})
+	require.NoError(t, err)
+	for lost, want := range map[string]map[string]string{"ab": {"a": "c", "b": "c"}, "bc": {"b": "a"}} {
+		o := Order{Incarnation: 2, Primary: want["b"], Attested: true, Generations: map[string]uint32{"a-1": 1, "c-1": 1}}
+		for _, r := range lost {
+			o.Lost = append(o.Lost, string(r))
+		}
+		seed, err := cut(m, 0, disk.GroupState{Entries: []*raftpb.Entry{{Index: new(uint64(2)), Term: new(uint64(1)), Data: before}}}, o)
+		require.NoError(t, err)
+		var next cluster.State
+		require.NoError(t, json.Unmarshal(seed.Data, &next))
+		require.Equal(t, want, next.Stand, lost)
+		for s := range 4 {
+			require.Equal(t, o.Primary, m.Home(&next, s))
+		}
+	}
+}
