@@ -23,6 +23,7 @@ import (
 	"github.com/fivenines/fivenines/reference/internal/disk"
 	"github.com/fivenines/fivenines/reference/internal/failover"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
+	"github.com/fivenines/fivenines/reference/internal/healing"
 	"github.com/fivenines/fivenines/reference/internal/recovery"
 	"github.com/fivenines/fivenines/reference/internal/replica"
 	"github.com/fivenines/fivenines/reference/internal/session"
@@ -64,11 +65,14 @@ type Config struct {
 	began *incarnationEnded // why the life before this one ended
 
 	Failover failover.Config `json:"failover,omitzero"` // intervals and bounds of the failover manager
+	Healing  healing.Config  `json:"healing,omitzero"`  // of health checks and restarts
+
+	Restarted *Restart `json:"-"` // set by a supervisor's restart
 }
 
 // Mutants are the ways in which a node can be started broken on purpose.
 func Mutants() []string {
-	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-hysteresis", "no-handover", "no-reroute"}
+	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-hysteresis", "no-handover", "no-reroute", "no-restart"}
 }
 
 const (
@@ -263,6 +267,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if e := cfg.began; e != nil {
 		n.events.emit(e.kind, []string{cfg.ID}, e.why, nil)
 	}
+	n.restarted()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
