@@ -44,6 +44,9 @@ func nodeCommand() *cobra.Command {
 			if err := json.Unmarshal(b, &cfg); err != nil {
 				return usageError("node: %s: %w", file, err)
 			}
+			if cfg.Mutant != "" && !broken {
+				return usageError("node: the configuration asks for the mutant %s, which loses data on purpose: say --i-know-this-is-broken if you mean it", cfg.Mutant)
+			}
 			log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level(verbose)}))
 			if supervised {
 				return supervise(c.Context(), cfg, log)
@@ -53,9 +56,6 @@ func nodeCommand() *cobra.Command {
 				if cfg.First, err = firstOnce(once); err != nil {
 					return runError(fmt.Errorf("node %s: --first-once: %w", cfg.ID, err))
 				}
-			}
-			if cfg.Mutant != "" && !broken {
-				return usageError("node: the configuration asks for the mutant %s, which loses data on purpose: say --i-know-this-is-broken if you mean it", cfg.Mutant)
 			}
 			if cfg.Mutant != "" {
 				log.Warn("THIS NODE IS BROKEN ON PURPOSE", "mutant", cfg.Mutant)
