@@ -24,6 +24,7 @@ import (
 	"github.com/fivenines/fivenines/loadgen/history"
 	"github.com/fivenines/fivenines/reference/internal/cluster"
 	"github.com/fivenines/fivenines/reference/internal/failover"
+	"github.com/fivenines/fivenines/reference/internal/healing"
 	"github.com/fivenines/fivenines/reference/internal/node"
 	"github.com/fivenines/fivenines/reference/internal/traffic"
 )
@@ -91,6 +92,10 @@ func (r *Reference) PartitionOf(key string) int { return r.current().ShardOf([]b
 // bounds of the failover manager.
 const settingSessionMemory = "session_memory"
 
+// settingSupervised (true, false) starts nodes under a supervisor, which starts
+// them again by itself; how often, say the settings of [healing.Config].
+const settingSupervised = "supervised"
+
 // Command implements fixtures.Target: it writes the node's configuration
 // beside its data.
 func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtures.Command, error) {
@@ -116,11 +121,26 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	}
 	var fo failover.Config
 	var memory int64
+	var heal healing.Config
+	supervised := false
 	for _, name := range slices.Sorted(maps.Keys(s.Topology.Settings)) {
 		if name == settingSessionMemory {
 			var err error
 			if memory, err = strconv.ParseInt(s.Topology.Settings[name], 10, 64); err != nil || memory < 4096 {
 				return fixtures.Command{}, fmt.Errorf("settings of the reference: %s: %q is not a number of bytes of at least 4096", name, s.Topology.Settings[name])
+			}
+			continue
+		}
+		if name == settingSupervised {
+			var err error
+			if supervised, err = strconv.ParseBool(s.Topology.Settings[name]); err != nil {
+				return fixtures.Command{}, fmt.Errorf("settings of the reference: %s: %q is not true or false", name, s.Topology.Settings[name])
+			}
+			continue
+		}
+		if slices.Contains(healing.Settings(), name) {
+			if err := heal.Set(name, s.Topology.Settings[name]); err != nil {
+				return fixtures.Command{}, fmt.Errorf("settings of the reference: %w", err)
 			}
 			continue
 		}
@@ -131,7 +151,7 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	c := node.Config{Cluster: s.Topology.Name, ID: s.ID, Dir: filepath.Join(s.Dir, "store"), Client: s.Listen[fixtures.PortClient],
 		Peer: s.Listen[fixtures.PortPeer], Admin: s.Listen[fixtures.PortAdmin], Peers: s.Peers, Clients: clients,
 		Regions: regions(s.Topology), Shards: s.Topology.Shards, Replicas: s.Topology.Replicas, Seed: s.Seed,
-		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(), Failover: fo, SessionMemory: memory}
+		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(), Failover: fo, Healing: heal, SessionMemory: memory}
 	for id, ps := range s.Paths {
 		if len(ps) < 2 {
 			continue
@@ -157,6 +177,9 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	cmd := fixtures.Command{Path: r.binary, Args: []string{"node", "--config", file}, Env: environment(len(s.Admins))}
 	if o.Mutant != "" {
 		cmd.Args = append(cmd.Args, "--i-know-this-is-broken")
+	}
+	if supervised {
+		cmd.Args, cmd.Supervised = append(cmd.Args, "--supervised"), true
 	}
 	return cmd, nil
 }
