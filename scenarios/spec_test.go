@@ -40,7 +40,7 @@ func TestCatalogueLoadsAndDeclares(t *testing.T) {
 			assert.Equal(t, "0", e.Spec.Objectives[safety], "%s: %s", e.Name, safety)
 		}
 	}
-	assert.Equal(t, []string{"all-regions-loss", "balancer-crash", "baseline", "cold-standby", "disk-full", "disk-readonly", "dns-gone", "node-crash", "node-disconnect", "node-loss-twice", "node-pause", "node-restart", "one-way-partition", "path-latency", "path-loss", "power-loss", "provider-loss", "region-crash", "region-loss", "region-partition", "two-region-loss"}, names)
+	assert.Equal(t, []string{"all-regions-loss", "balancer-crash", "baseline", "cold-standby", "disk-full", "disk-readonly", "dns-gone", "node-crash", "node-disconnect", "node-loss-twice", "node-pause", "node-restart", "one-way-partition", "path-latency", "path-loss", "power-loss", "provider-loss", "region-crash", "region-loss", "region-partition", "self-restart", "two-region-loss"}, names)
 
 	loss, err := Named("region-loss")
 	require.NoError(t, err)

@@ -211,7 +211,9 @@ func TestAServiceThatPanicsIsRestartedInPlace(t *testing.T) {
 			break
 		}
 	}
-	require.Eventually(t, func() bool { return slices.Contains(events.kinds(us), "escalated") && slices.Contains(events.kinds(us), "unfit") }, 20*time.Second, 20*time.Millisecond, "%v", events.kinds(us))
+	require.Eventually(t, func() bool {
+		return slices.Contains(events.kinds(us), "escalated") && slices.Contains(events.kinds(us), "unfit")
+	}, 20*time.Second, 20*time.Millisecond, "%v", events.kinds(us))
 	via := dial(t, d, "us-east-1", eu)
 	retried(t, 10*time.Second, func() error { return via.Get(ctx, "k").Err() })
 	// It is tried on, and leads again once it is well.
