@@ -259,13 +259,7 @@ func (r *router) read(ctx context.Context, i, asked int, c net.Conn) {
 				break
 			}
 			rest = rest[used:]
-			r.mu.Lock()
-			if r.asked == asked {
-				r.table.Answered(now, i, binary.LittleEndian.Uint64(p))
-			}
-			decide := r.table.Alarmed(now)
-			r.mu.Unlock()
-			if decide {
+			if r.answered(now, i, asked, binary.LittleEndian.Uint64(p)) {
 				select {
 				case r.wake <- struct{}{}:
 				default:
@@ -274,6 +268,16 @@ func (r *router) read(ctx context.Context, i, asked int, c net.Conn) {
 		}
 		buf = buf[:copy(buf[:cap(buf)], rest)]
 	}
+}
+
+// answered takes one answer, and says whether there is something to decide.
+func (r *router) answered(now time.Duration, i, asked int, seq uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock() // also if it panics: others wait for it
+	if r.asked == asked {
+		r.table.Answered(now, i, seq)
+	}
+	return r.table.Alarmed(now)
 }
 
 // apply tells what the table decided, and moves the connections.
