@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -130,4 +132,32 @@ func TestADoorOpensAgain(t *testing.T) {
 	d.panic.Store(true)
 	require.Eventually(t, func() bool { return restarts() == 1 && well() }, 10*time.Second, time.Millisecond)
 	assert.EqualValues(t, 2, lives.Load())
+}
+
+// What is no answer: nobody there, and somebody who says nothing. A door that
+// lets nobody in is one that works.
+func TestWhatADoorMustAnswer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	check := newDoor(l).answers([]byte("PING\r\n"), someLine)
+	ask := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		return check(ctx)
+	}
+	require.ErrorIs(t, ask(), os.ErrDeadlineExceeded, "nobody accepts")
+	silent, err := l.Accept()
+	require.NoError(t, err)
+	defer silent.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if c, err := l.Accept(); err == nil {
+			c.Close()
+		}
+	}()
+	require.NoError(t, ask(), "full")
+	<-ended
+	require.NoError(t, l.Close())
+	require.ErrorIs(t, ask(), syscall.ECONNREFUSED)
 }
