@@ -93,13 +93,8 @@ func supervise(ctx context.Context, cfg reference.Config, log *slog.Logger) erro
 	if err != nil {
 		return runError(err)
 	}
-	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return strings.HasPrefix(a, "--supervised") })
 	code, err := reference.Supervise(ctx, cfg, func(restarts int, why string) *exec.Cmd {
-		own := slices.Clone(args)
-		if restarts > 0 {
-			own = append(own, "--restarts", strconv.Itoa(restarts), "--restarted-since", why)
-		}
-		cmd := exec.Command(self, own...)
+		cmd := exec.Command(self, supervisedArgs(os.Args[1:], restarts, why)...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		return cmd
 	}, log)
@@ -110,6 +105,15 @@ func supervise(ctx context.Context, cfg reference.Config, log *slog.Logger) erro
 		return &exitError{code: code}
 	}
 	return nil
+}
+
+// supervisedArgs are those of the child, from those of its supervisor.
+func supervisedArgs(own []string, restarts int, why string) []string {
+	args := slices.DeleteFunc(slices.Clone(own), func(a string) bool { return strings.HasPrefix(a, "--supervised") })
+	if restarts > 0 {
+		args = append(args, "--restarts="+strconv.Itoa(restarts), "--restarted-since="+why)
+	}
+	return args
 }
 
 // firstOnce says whether the marker was not there yet, and makes it durable
