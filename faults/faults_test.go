@@ -37,7 +37,12 @@ func ctxFor(t testing.TB, d time.Duration) context.Context {
 func up(t testing.TB) fixtures.Deployment {
 	t.Helper()
 	topo, _ := tiny()
-	d, err := process.New(process.Options{}).Up(ctxFor(t, 30*time.Second), topo, &fake.Target{NoEvents: true},
+	return upTarget(t, topo, &fake.Target{NoEvents: true, Supervised: "west-1"})
+}
+
+func upTarget(t testing.TB, topo *fixtures.Topology, target *fake.Target) fixtures.Deployment {
+	t.Helper()
+	d, err := process.New(process.Options{}).Up(ctxFor(t, 30*time.Second), topo, target,
 		fixtures.UpOptions{Dir: t.TempDir(), Seed: 1})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, d.Down(ctxFor(t, 10*time.Second))) })
@@ -125,6 +130,12 @@ func TestEveryKindTakesHoldAndIsUndone(t *testing.T) {
 			[]string{"east-2"},
 		},
 		{
+			"process-crash(node=secondary:1)",
+			[]string{"west-1: process "},
+			[]string{"east-1", "east-2", "client:west>east-1", "peer:west-1>east-1"},
+			[]string{"west-1"},
+		},
+		{
 			"power-loss",
 			[]string{"east-1: process ", "east-2: process ", "west-1: process "},
 			nil,
@@ -199,6 +210,8 @@ func TestAFaultThatIsNotWhatItSaysIsNotProved(t *testing.T) {
 		{"stops nothing", "node-stop(node=east-1)", func(d fixtures.Deployment) error { return nil }, "east-1 is running, should be dead"},
 		{"stops it without asking", "node-stop(node=east-1)", func(d fixtures.Deployment) error { return d.Kill(ctx, "east-1") }, "east-1 was not seen to be gone"},
 		{"sends nothing", "overload(node=east-1)", func(d fixtures.Deployment) error { return nil }, "0 of 16 connections for bulk deletes had an answer"},
+		{"kills no process", "process-crash(node=west-1)", func(d fixtures.Deployment) error { return nil }, "west-1: no process of it was killed"},
+		{"kills the supervisor too", "process-crash(node=west-1)", func(d fixtures.Deployment) error { return d.Kill(ctx, "west-1") }, "no process of it was killed"},
 		{"restarts nothing", "node-restart(node=east-1)", func(d fixtures.Deployment) error { return nil }, "east-1 was not seen to be gone"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -281,4 +294,44 @@ func journals(t testing.TB, dir string) []string {
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
 	require.NoError(t, err)
 	return files
+}
+
+// A supervised node's process that is killed comes back by itself, or else by
+// the undoing; only supervised nodes have one to kill.
+func TestProcessCrash(t *testing.T) {
+	topo, _ := tiny()
+	ctx := ctxFor(t, 60*time.Second)
+	for name, lazy := range map[string]bool{"back by itself": false, "a supervisor that does not": true} {
+		t.Run(name, func(t *testing.T) {
+			d := upTarget(t, topo, &fake.Target{NoEvents: true, Supervised: "west-1", Lazy: lazy})
+			c := d.(fixtures.Crasher)
+			first, err := c.Worker("west-1")
+			require.NoError(t, err)
+			f := parse(t, d, "process-crash(node=west-1, within=2s)")
+			now := stopwatch()
+			supervisor := d.Undo().Procs["west-1"]
+			require.NoError(t, f.Inject(ctx, d))
+			p, err := Prove(ctx, d, f, 0, now)
+			require.NoError(t, err)
+			assert.Contains(t, p.Took[0], "west-1: process ")
+			require.NoError(t, Baseline(ctx, d, f.Effect(d)), "it may be gone while it is in force")
+			if lazy {
+				s, err := d.State("west-1")
+				require.NoError(t, err)
+				assert.Equal(t, fixtures.Dead, s, "its supervisor lives, and it does not")
+			}
+			require.NoError(t, f.Heal(ctx, d))
+			again, err := c.Worker("west-1")
+			require.NoError(t, err)
+			assert.NotEqual(t, first, again)
+			assert.Equal(t, lazy, d.Undo().Procs["west-1"] != supervisor, "who started it again")
+			require.NoError(t, Baseline(ctx, d, Effect{}))
+		})
+	}
+	d := up(t)
+	s, err := Parse("process-crash(node=east-1)")
+	require.NoError(t, err)
+	f, err := New(s.Kind, s.Params, topo)
+	require.NoError(t, err)
+	assert.ErrorContains(t, f.Available(d), "east-1 has no supervisor")
 }

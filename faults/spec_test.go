@@ -54,6 +54,7 @@ func TestFaultsPrintAndParseBack(t *testing.T) {
 		"connections": {"1", "16"},
 		"bytes":       {"8388608", "1073741824"},
 		"grace":       {"0s", "2s"},
+		"within":      {"5s", "30s"},
 		"delay":       {"100ms", "2s"},
 		"jitter":      {"0s", "50ms"},
 		"size":        {"67108864", "1073741824"},

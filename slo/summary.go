@@ -161,6 +161,7 @@ func plain(text string) string {
 		"region-partition": {"cutting off ", "region"},
 		"node-crash":       {"the crash of ", "node"},
 		"node-pause":       {"the pause of ", "node"},
+		"process-crash":    {"the crash of the process of ", "node"},
 	} {
 		if m[1] == kind && params[say[1]] != "" {
 			return say[0] + params[say[1]]

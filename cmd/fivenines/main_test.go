@@ -117,7 +117,7 @@ func TestListJSON(t *testing.T) {
 	assert.NotEmpty(t, l.Objectives)
 	assert.Contains(t, l.Topologies, "three-region")
 	require.Len(t, l.Targets, 1)
-	assert.ElementsMatch(t, []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-hysteresis", "no-handover", "no-reroute", "no-shedding"}, l.Targets[0].Mutants)
+	assert.ElementsMatch(t, []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-hysteresis", "no-handover", "no-reroute", "no-shedding", "no-restart"}, l.Targets[0].Mutants)
 
 	code, out, _ = cli(t, "list")
 	require.Equal(t, exitMet, code)

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -21,7 +26,9 @@ func init() { commands = append(commands, nodeCommand) }
 // nodeCommand runs one node of the reference platform; fivenines itself starts it.
 func nodeCommand() *cobra.Command {
 	var file, once string
-	var broken, verbose bool
+	var broken, verbose, supervised bool
+	var restarts int
+	var why string
 	c := &cobra.Command{
 		Use:   "node --config FILE",
 		Short: "Run one node of the reference platform",
@@ -37,19 +44,19 @@ func nodeCommand() *cobra.Command {
 			if err := json.Unmarshal(b, &cfg); err != nil {
 				return usageError("node: %s: %w", file, err)
 			}
+			if cfg.Mutant != "" && !broken {
+				return usageError("node: the configuration asks for the mutant %s, which loses data on purpose: say --i-know-this-is-broken if you mean it", cfg.Mutant)
+			}
+			log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level(verbose)}))
+			if supervised {
+				return supervise(c.Context(), cfg, log)
+			}
+			cfg = reference.Restarted(cfg, restarts, why)
 			if once != "" && cfg.First {
 				if cfg.First, err = firstOnce(once); err != nil {
 					return runError(fmt.Errorf("node %s: --first-once: %w", cfg.ID, err))
 				}
 			}
-			if cfg.Mutant != "" && !broken {
-				return usageError("node: the configuration asks for the mutant %s, which loses data on purpose: say --i-know-this-is-broken if you mean it", cfg.Mutant)
-			}
-			level := slog.LevelInfo
-			if verbose {
-				level = slog.LevelDebug
-			}
-			log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 			if cfg.Mutant != "" {
 				log.Warn("THIS NODE IS BROKEN ON PURPOSE", "mutant", cfg.Mutant)
 			}
@@ -64,9 +71,49 @@ func nodeCommand() *cobra.Command {
 	c.Flags().StringVar(&file, "config", "", "configuration of the node (JSON)")
 	c.Flags().StringVar(&once, "first-once", "", "a file kept apart from the node's data: \"first\" in the configuration holds only until it exists")
 	c.Flags().BoolVar(&broken, "i-know-this-is-broken", false, "allow a mutant")
+	c.Flags().BoolVar(&supervised, "supervised", false, "run the node in a process of its own, and start it again when it ends or answers no health check")
+	c.Flags().IntVar(&restarts, "restarts", 0, "how often its supervisor has started it again")
+	c.Flags().StringVar(&why, "restarted-since", "", "why it did so last")
+	_, _ = c.Flags().MarkHidden("restarts"), c.Flags().MarkHidden("restarted-since")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "log decisions and connection errors")
 	_ = c.MarkFlagRequired("config")
 	return c
+}
+
+func level(verbose bool) slog.Level {
+	if verbose {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// supervise runs this command again, as a child that is kept running.
+func supervise(ctx context.Context, cfg reference.Config, log *slog.Logger) error {
+	self, err := os.Executable()
+	if err != nil {
+		return runError(err)
+	}
+	code, err := reference.Supervise(ctx, cfg, func(restarts int, why string) *exec.Cmd {
+		cmd := exec.Command(self, supervisedArgs(os.Args[1:], restarts, why)...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd
+	}, log)
+	if err != nil {
+		return runError(err)
+	}
+	if code != 0 {
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// supervisedArgs are those of the child, from those of its supervisor.
+func supervisedArgs(own []string, restarts int, why string) []string {
+	args := slices.DeleteFunc(slices.Clone(own), func(a string) bool { return strings.HasPrefix(a, "--supervised") })
+	if restarts > 0 {
+		args = append(args, "--restarts="+strconv.Itoa(restarts), "--restarted-since="+why)
+	}
+	return args
 }
 
 // firstOnce says whether the marker was not there yet, and makes it durable

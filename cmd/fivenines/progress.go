@@ -91,6 +91,8 @@ func eventText(e history.Event) string {
 		}
 	case history.Stopped:
 		return "stopped: " + e.Detail
+	case "process-restarted", "service-failed", "escalated": // of the reference: healing
+		return e.Source + ": " + e.Detail
 	case scenarios.NodeDied:
 		return "node " + e.Subject + " died: " + e.Detail
 	}

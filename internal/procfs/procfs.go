@@ -17,8 +17,9 @@ import (
 
 // Stat is a part of /proc/PID/stat.
 type Stat struct {
-	State byte  // R, S, D, T (stopped), t (traced), Z (zombie), X
-	Start int64 // clock ticks after boot
+	State  byte  // R, S, D, T (stopped), t (traced), Z (zombie), X
+	Parent int   // process id
+	Start  int64 // clock ticks after boot
 }
 
 // Gone says that the process has ended, reaped or not.
@@ -53,6 +54,52 @@ func Tasks(pid int) ([]Stat, error) {
 	return all, nil
 }
 
+// Children returns the ids of the processes that a process has started and not
+// reaped; none if it is gone.
+func Children(pid int) ([]int, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return childrenByParent(pid)
+	}
+	var all []int
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // a thread that ended meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range strings.Fields(string(b)) {
+			n, err := strconv.Atoi(w)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %q is no process id", f, w)
+			}
+			all = append(all, n)
+		}
+	}
+	return all, nil
+}
+
+// childrenByParent is for kernels without lists of children.
+func childrenByParent(pid int) ([]int, error) {
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
+	}
+	var all []int
+	for _, f := range files {
+		if s, err := read(f); err == nil && s.Parent == pid {
+			n, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			all = append(all, n)
+		}
+	}
+	return all, nil
+}
+
 func read(file string) (Stat, error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, syscall.ESRCH) {
@@ -71,7 +118,7 @@ func parse(b []byte) (Stat, error) {
 		return Stat{}, fmt.Errorf("stat %q: no command", b)
 	}
 	f := strings.Fields(string(b[i+1:]))
-	const state, start = 0, 19 // fields 3 and 22 of proc(5)
+	const state, parent, start = 0, 1, 19 // fields 3, 4 and 22 of proc(5)
 	if len(f) <= start || len(f[state]) != 1 {
 		return Stat{}, fmt.Errorf("stat %q: too few fields", b)
 	}
@@ -79,7 +126,11 @@ func parse(b []byte) (Stat, error) {
 	if err != nil {
 		return Stat{}, fmt.Errorf("stat %q: start time: %w", b, err)
 	}
-	return Stat{State: f[state][0], Start: ticks}, nil
+	ppid, err := strconv.Atoi(f[parent])
+	if err != nil {
+		return Stat{}, fmt.Errorf("stat %q: parent: %w", b, err)
+	}
+	return Stat{State: f[state][0], Parent: ppid, Start: ticks}, nil
 }
 
 // BootID tells one boot of the machine from another; "" where it is unknown.

@@ -15,7 +15,7 @@ import (
 func TestParse(t *testing.T) {
 	s, err := parse([]byte("42 (a ) R (b) T 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 2 3"))
 	require.NoError(t, err)
-	assert.Equal(t, Stat{State: 'T', Start: 987654}, s)
+	assert.Equal(t, Stat{State: 'T', Parent: 1, Start: 987654}, s)
 	assert.True(t, s.Stopped())
 	for _, bad := range []string{"", "42 a T", "42 (a) T 1", "42 (a) T 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 soon 1"} {
 		_, err := parse([]byte(bad))
@@ -49,4 +49,19 @@ func TestReadFollowsAProcess(t *testing.T) {
 	self, err := Read(os.Getpid())
 	require.NoError(t, err)
 	assert.False(t, self.Gone())
+}
+
+func TestChildren(t *testing.T) {
+	cmd := exec.Command("sleep", "60")
+	require.NoError(t, cmd.Start())
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	for _, children := range []func(int) ([]int, error){Children, childrenByParent} {
+		mine, err := children(os.Getpid())
+		require.NoError(t, err)
+		assert.Contains(t, mine, cmd.Process.Pid)
+		none, err := children(cmd.Process.Pid)
+		require.NoError(t, err)
+		assert.Empty(t, none)
+	}
 }

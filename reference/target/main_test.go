@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
+	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -22,10 +25,25 @@ func TestMain(m *testing.M) {
 		if err == nil {
 			err = json.Unmarshal(b, &cfg)
 		}
+		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+		if i := slices.Index(os.Args, "--supervised"); err == nil && i > 0 {
+			code, err := reference.Supervise(context.Background(), cfg, func(restarts int, why string) *exec.Cmd {
+				c := exec.Command(os.Args[0], append(slices.Delete(slices.Clone(os.Args[1:]), i-1, i), strconv.Itoa(restarts), why)...)
+				c.Stdout, c.Stderr = os.Stdout, os.Stderr
+				return c
+			}, log)
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(code)
+		}
+		if n := len(os.Args); n > 5 {
+			if restarts, err := strconv.Atoi(os.Args[n-2]); err == nil {
+				cfg = reference.Restarted(cfg, restarts, os.Args[n-1])
+			}
+		}
 		if err == nil {
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 			defer stop()
-			err = reference.RunNode(ctx, cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+			err = reference.RunNode(ctx, cfg, log)
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -11,23 +11,29 @@ import (
 	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/reference/internal/admission"
 	"github.com/fivenines/fivenines/reference/internal/failover"
+	"github.com/fivenines/fivenines/reference/internal/healing"
 )
 
 // Settings of the platform that are nobody's in particular. The others are what a
-// node takes on ([admission.Config]) and the intervals and bounds of the failover
-// manager ([failover.Config]).
+// node takes on ([admission.Config]), when what failed is started again
+// ([healing.Config]), and the intervals and bounds of the failover manager
+// ([failover.Config]).
 const (
 	// Bytes of sessions' values in a node's memory; the others are on its disk.
 	settingSessionMemory = "session_memory"
 	// Where alerts are told, such as http://127.0.0.1:9093, if not to the
 	// Alertmanager that the backend runs.
 	settingAlertmanager = "alertmanager"
+	// true: nodes run under a supervisor, which starts them again by itself.
+	settingSupervised = "supervised"
 )
 
 // settings are those of a topology.
 type settings struct {
 	failover     failover.Config
 	admission    admission.Config
+	healing      healing.Config
+	supervised   bool
 	memory       int64  // 0: the default
 	alertmanager string // empty: the backend's, if it runs one
 }
@@ -46,6 +52,12 @@ func settingsOf(t *fixtures.Topology) (out settings, err error) {
 			if u, bad := url.Parse(out.alertmanager); bad != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 				err = fmt.Errorf("%s: %q is not a URL such as http://127.0.0.1:9093", name, value)
 			}
+		case name == settingSupervised:
+			if out.supervised, err = strconv.ParseBool(value); err != nil {
+				err = fmt.Errorf("%s: %q is not true or false", name, value)
+			}
+		case slices.Contains(healing.Settings(), name):
+			err = out.healing.Set(name, value)
 		case slices.Contains(admission.Names(), name):
 			err = out.admission.Set(name, value)
 		default:

@@ -120,7 +120,7 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 		Peer: s.Listen[fixtures.PortPeer], Admin: s.Listen[fixtures.PortAdmin], Peers: s.Peers, Clients: clients,
 		Regions: regions(s.Topology), Shards: s.Topology.Shards, Replicas: s.Topology.Replicas, Seed: s.Seed,
 		DNS: s.Listen[fixtures.PortDNS], First: o.First, RecordSync: o.RecordSync, DropUnsynced: o.PowerLoss, Mutant: o.Mutant, Archive: r.archiveOf(),
-		Failover: set.failover, Admission: set.admission, SessionMemory: set.memory, Alertmanager: set.alertmanager}
+		Failover: set.failover, Healing: set.healing, Admission: set.admission, SessionMemory: set.memory, Alertmanager: set.alertmanager}
 	for id, ps := range s.Paths {
 		if len(ps) < 2 {
 			continue
@@ -146,6 +146,9 @@ func (r *Reference) Command(s fixtures.NodeSpec, o fixtures.StartOptions) (fixtu
 	cmd := fixtures.Command{Path: r.binary, Args: []string{"node", "--config", file}, Env: environment(len(s.Admins))}
 	if o.Mutant != "" {
 		cmd.Args = append(cmd.Args, "--i-know-this-is-broken")
+	}
+	if set.supervised {
+		cmd.Args, cmd.Supervised = append(cmd.Args, "--supervised"), true
 	}
 	return cmd, nil
 }

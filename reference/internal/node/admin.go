@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/fivenines/fivenines/reference/internal/cluster"
+	"github.com/fivenines/fivenines/reference/internal/healing/tree"
 )
 
 // Status is what /status tells.
@@ -28,6 +29,7 @@ type Status struct {
 	Shards     []ShardStatus `json:"shards"`
 	Suspected  []string      `json:"suspected"`
 	Unfit      string        `json:"unfit,omitempty"` // why it leads no shards
+	Services   []tree.Status `json:"services"`
 }
 
 // ShardStatus is one replica.
@@ -55,7 +57,7 @@ func (n *Node) inLoop(r *http.Request, fn func()) bool {
 }
 
 func (n *Node) status(now time.Duration) Status {
-	s := Status{ID: n.cfg.ID, Region: n.self.Region, Generation: n.generation, Mutant: n.cfg.Mutant, Meta: n.meta.State(), Leads: []int{}, Suspected: []string{}, Unfit: n.manager.unfit}
+	s := Status{ID: n.cfg.ID, Region: n.self.Region, Generation: n.generation, Mutant: n.cfg.Mutant, Meta: n.meta.State(), Leads: []int{}, Suspected: []string{}, Unfit: n.manager.unfit, Services: n.tree.Status()}
 	for _, g := range n.order {
 		if g.shard == nil {
 			continue
@@ -182,6 +184,7 @@ func (n *Node) adminHandler() http.Handler {
 	n.recoveryHandlers(mux)
 	n.failoverHandler(mux)
 	n.flipHandler(mux)
+	n.panicHandler(mux)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics.reg, promhttp.HandlerOpts{}))

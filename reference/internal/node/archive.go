@@ -56,6 +56,7 @@ type archiver struct {
 	shards          map[int]*archived // owned by run
 	led             sync.Map          // shard -> *archiveLag, for the metrics
 	failing         bool
+	turned          atomic.Int64 // node clock when it last began something
 }
 
 // archived is what is known of a shard's archive.
@@ -132,7 +133,18 @@ func (a *archiver) lagOf(shard int, now time.Time) (lag, age time.Duration, ok b
 }
 
 func (a *archiver) run(ctx context.Context) error {
-	defer a.b.Close()
+	if a.b == nil { // not its first life: what it knew may be half of something
+		a.shards = map[int]*archived{}
+		var err error
+		if a.b, err = archive.Open(ctx, a.n.cfg.Archive, a.n.cfg.Cluster); err != nil {
+			return err
+		}
+	}
+	defer func() {
+		a.b.Close()
+		a.b = nil
+	}()
+	a.turned.Store(int64(a.n.Now()))
 	tick := time.NewTicker(archiveEvery)
 	defer tick.Stop()
 	for {
@@ -141,6 +153,7 @@ func (a *archiver) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		a.turned.Store(int64(a.n.Now()))
 		var failed error
 		for _, s := range a.look(ctx) {
 			st := a.shards[s.g.shard.index]
@@ -235,6 +248,7 @@ func (a *archiver) advance(ctx context.Context, st *archived, s seen) error {
 		return nil
 	}
 	call := func(fn func(context.Context) error) error {
+		a.turned.Store(int64(a.n.Now()))
 		ctx, cancel := context.WithTimeout(ctx, archivePatience)
 		defer cancel()
 		return fn(ctx)

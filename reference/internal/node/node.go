@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"github.com/fivenines/fivenines/reference/internal/admission"
@@ -23,6 +23,8 @@ import (
 	"github.com/fivenines/fivenines/reference/internal/disk"
 	"github.com/fivenines/fivenines/reference/internal/failover"
 	"github.com/fivenines/fivenines/reference/internal/gateway"
+	"github.com/fivenines/fivenines/reference/internal/healing"
+	"github.com/fivenines/fivenines/reference/internal/healing/tree"
 	"github.com/fivenines/fivenines/reference/internal/recovery"
 	"github.com/fivenines/fivenines/reference/internal/replica"
 	"github.com/fivenines/fivenines/reference/internal/session"
@@ -67,11 +69,14 @@ type Config struct {
 	Failover failover.Config `json:"failover,omitzero"` // intervals and bounds of the failover manager
 
 	Admission admission.Config `json:"admission,omitzero"` // what a node takes on at most
+	Healing   healing.Config   `json:"healing,omitzero"`   // of health checks and restarts
+
+	Restarted *Restart `json:"-"` // set by a supervisor's restart
 }
 
 // Mutants are the ways in which a node can be started broken on purpose.
 func Mutants() []string {
-	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-hysteresis", "no-handover", "no-reroute", "no-shedding"}
+	return []string{"ack-before-quorum", "no-failover", "stale-lease", "no-fencing", "no-fsync", "lost-disk", "no-hysteresis", "no-handover", "no-reroute", "no-shedding", "no-restart"}
 }
 
 const (
@@ -152,6 +157,11 @@ type Node struct {
 	joined  atomic.Bool
 	fenced  atomic.Bool
 	end     context.CancelCauseFunc // ends run
+
+	tree     *tree.Tree // of the services that may be restarted in place
+	doors    map[string]*door
+	unfitFor map[string]string // why it must not lead, by what says so; owned by the loop
+	panics   *prometheus.CounterVec
 }
 
 // group is one replica and those who wait for it.
@@ -214,7 +224,7 @@ func (n *Node) hello() hello {
 func (n *Node) debugf(format string, a ...any) { n.log.Debug(fmt.Sprintf(format, a...)) }
 
 // run is a node's life in one incarnation.
-func run(ctx context.Context, cfg Config, log *slog.Logger) error {
+func run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	m, err := cluster.NewMap(cfg.Regions, cfg.Shards, cfg.Replicas)
 	if err != nil {
 		return err
@@ -224,7 +234,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("node: no node of the topology is called %q", cfg.ID)
 	}
 	n := &Node{cfg: cfg, m: m, self: self, log: log.With("node", cfg.ID), boot: nonce(), meta: cluster.NewMeta(m),
-		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, held: map[int]*handover{}, dropping: map[uint32]bool{}, wake: make(chan struct{}, 1), calm: make(chan struct{}, 1), groups: map[uint32]*group{},
+		timing: replica.DefaultTiming(), inbound: map[int]*inbound{}, held: map[int]*handover{}, dropping: map[uint32]bool{}, doors: map[string]*door{}, unfitFor: map[string]string{}, wake: make(chan struct{}, 1), calm: make(chan struct{}, 1), groups: map[uint32]*group{},
 		shards: make([]atomic.Pointer[shard], cfg.Shards), leaders: make([]atomic.Int64, cfg.Shards), terms: make([]atomic.Uint64, cfg.Shards),
 		vouched: make([]atomic.Int64, cfg.Shards)}
 	for i := range n.leaders {
@@ -270,6 +280,7 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if e := cfg.began; e != nil {
 		n.events.emit(e.kind, []string{cfg.ID}, e.why, nil)
 	}
+	n.restarted()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
@@ -303,15 +314,15 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		}
 	}
 	n.metrics.registerPaths(n)
-	admin := &http.Server{Handler: n.adminHandler(), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
-	spawn("admin", func(ctx context.Context) error {
-		stop := context.AfterFunc(ctx, func() { admin.Close() })
-		defer stop()
-		if err := admin.Serve(listeners["admin"]); !errors.Is(err, http.ErrServerClosed) {
-			return err
+	n.tree = newTree(n)
+	n.tree.Start(ctx)
+	defer func() {
+		cancel(nil)
+		if left := n.tree.Wait(); left != nil { // then nothing may begin anew in this process
+			err = errors.Join(left, ended(err))
 		}
-		return nil
-	})
+	}()
+	n.addAdmin(listeners["admin"])
 	if err := n.openGroups(); err != nil {
 		return damagedDisk(cfg, fmt.Errorf("node %s: refuses to serve: %w", cfg.ID, err))
 	}
@@ -322,33 +333,12 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	n.writer = newWriter(n)
 	spawn("disk", n.writer.run)
-	spawn("peers", func(ctx context.Context) error { return n.serveP2P(ctx, listeners["peer"]) })
-	for _, p := range n.peers {
-		if p != nil {
-			spawn("peer", func(ctx context.Context) error { p.run(ctx); return nil })
-		}
-	}
-	for _, r := range n.routers {
-		spawn("paths to "+r.region, func(ctx context.Context) error { r.run(ctx); return nil })
-	}
-	if cfg.DNS != "" {
-		d, err := n.listenDNS()
-		if err != nil {
-			return fmt.Errorf("node %s: %w", cfg.ID, err)
-		}
-		spawn("dns", d.Run)
-		spawn("dns view", func(ctx context.Context) error { n.keepView(ctx, d); return nil })
+	if err := n.addServices(listeners["peer"]); err != nil {
+		return fmt.Errorf("node %s: %w", cfg.ID, err)
 	}
 	n.ticked.Store(int64(n.Now())) // the first client must not take the start for a sleep
 	spawn("loop", n.loop)
-	if n.archive != nil {
-		spawn("archive", n.archive.run)
-	}
-	spawn("clients", func(ctx context.Context) error { return n.server.Serve(ctx, listeners["client"]) })
-	spawn("room", n.watchRoom)
-	if cfg.Alertmanager != "" {
-		spawn("alerts", n.tellAlerts)
-	}
+	n.addClients(listeners["client"])
 	n.started.Store(true)
 	n.log.Info("started", "region", self.Region, "generation", n.generation, "client", cfg.Client, "mutant", cfg.Mutant)
 	select {

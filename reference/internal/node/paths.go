@@ -47,6 +47,8 @@ type router struct {
 	began time.Duration
 	stats []route.Stats // as of the last decision, for metrics
 	moves atomic.Uint64
+
+	turned atomic.Int64 // node clock when it last decided
 }
 
 // line is the connection for probes on one path.
@@ -115,38 +117,54 @@ func (r *router) name(path int) string {
 }
 
 // run probes and decides until ctx ends.
-func (r *router) run(ctx context.Context) {
+func (r *router) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer cancel(nil) // also of a panic: its lines end with it
 	for i := range r.lines {
-		wg.Go(func() { r.keep(ctx, i) })
+		wg.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					r.n.panicked("paths to "+r.region, p)
+					cancel(fmt.Errorf("panic: %v", p))
+				}
+			}()
+			r.keep(ctx, i)
+		})
 	}
 	t := time.NewTimer(0)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return context.Cause(ctx)
 		case <-t.C:
 		case <-r.wake:
 		}
-		r.mu.Lock()
-		now := r.n.Now()
-		events := r.table.Tick(now)
-		if len(r.targets) > 1 && r.table.Silent(now) > silentTarget && now-r.began > probeGrace {
-			r.next(now)
-		}
-		for _, i := range r.table.Due(now) {
-			r.probe(now, i)
-		}
-		for i := range r.stats {
-			r.stats[i] = r.table.Stats(i)
-		}
-		next := r.table.Next(now)
-		r.mu.Unlock()
+		events, next := r.turn()
 		r.apply(events)
 		t.Reset(max(time.Millisecond, next-r.n.Now()))
 	}
+}
+
+// turn probes what is due, and returns what was decided and when the next is.
+func (r *router) turn() ([]route.Event, time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.n.Now()
+	r.turned.Store(int64(now))
+	events := r.table.Tick(now)
+	if len(r.targets) > 1 && r.table.Silent(now) > silentTarget && now-r.began > probeGrace {
+		r.next(now)
+	}
+	for _, i := range r.table.Due(now) {
+		r.probe(now, i)
+	}
+	for i := range r.stats {
+		r.stats[i] = r.table.Stats(i)
+	}
+	return events, r.table.Next(now)
 }
 
 // next asks another node of the region. mu is held.
@@ -241,13 +259,7 @@ func (r *router) read(ctx context.Context, i, asked int, c net.Conn) {
 				break
 			}
 			rest = rest[used:]
-			r.mu.Lock()
-			if r.asked == asked {
-				r.table.Answered(now, i, binary.LittleEndian.Uint64(p))
-			}
-			decide := r.table.Alarmed(now)
-			r.mu.Unlock()
-			if decide {
+			if r.answered(now, i, asked, binary.LittleEndian.Uint64(p)) {
 				select {
 				case r.wake <- struct{}{}:
 				default:
@@ -256,6 +268,16 @@ func (r *router) read(ctx context.Context, i, asked int, c net.Conn) {
 		}
 		buf = buf[:copy(buf[:cap(buf)], rest)]
 	}
+}
+
+// answered takes one answer, and says whether there is something to decide.
+func (r *router) answered(now time.Duration, i, asked int, seq uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock() // also if it panics: others wait for it
+	if r.asked == asked {
+		r.table.Answered(now, i, seq)
+	}
+	return r.table.Alarmed(now)
 }
 
 // apply tells what the table decided, and moves the connections.

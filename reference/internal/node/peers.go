@@ -435,8 +435,10 @@ func (in *inbound) delay(sent, now time.Duration) time.Duration {
 }
 
 func (n *Node) serveP2P(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer cancel() // also of an error: nobody is left behind
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	open := make(chan struct{}, maxInbound)
@@ -463,6 +465,11 @@ func (n *Node) serveP2P(ctx context.Context, l net.Listener) error {
 			defer stop()
 			in := &inbound{n: n, c: c, from: -1, done: make(chan struct{})}
 			defer close(in.done)
+			defer func() {
+				if p := recover(); p != nil {
+					n.panicked("peers", p)
+				}
+			}()
 			if err := in.run(); err != nil && ctx.Err() == nil {
 				n.debugf("from %s: %v", in.name(), err)
 			}

@@ -134,13 +134,11 @@ func (n *Node) watchRoom(ctx context.Context) error {
 			free := st.Bavail * size
 			if now := nearlyFull(st.Blocks*size, free, full); now != full {
 				full = now
-				n.do(func() {
-					why := ""
-					if now {
-						why = fmt.Sprintf("its disk is nearly full: %d bytes are left in %s", free, n.cfg.Dir)
-					}
-					n.manager.setUnfit(n.Now(), why)
-				})
+				why := ""
+				if now {
+					why = fmt.Sprintf("its disk is nearly full: %d bytes are left in %s", free, n.cfg.Dir)
+				}
+				n.setUnfitFor("room", why)
 			}
 		}
 		select {

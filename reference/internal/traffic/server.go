@@ -27,6 +27,10 @@ type Server struct {
 	at   time.Duration
 	turn int
 
+	// Panicked is told of a panic that a query led to, which ends that query
+	// alone; nil: it ends the process.
+	Panicked func(p any)
+
 	Queries  atomic.Uint64
 	Failures atomic.Uint64 // answered SERVFAIL
 }
@@ -46,7 +50,11 @@ func Listen(addr string, z *Zone, now func() time.Duration) (*Server, error) {
 }
 
 // Addr is where it listens.
-func (s *Server) Addr() string { return s.udp.LocalAddr().String() }
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.udp.LocalAddr().String()
+}
 
 // Set replaces what the node knows.
 func (s *Server) Set(v View, at time.Duration) {
@@ -59,6 +67,24 @@ func (s *Server) Set(v View, at time.Duration) {
 func (s *Server) Close() {
 	s.udp.Close()
 	s.tcp.Close()
+}
+
+// Reopen opens the ports again after Run has returned.
+func (s *Server) Reopen() error {
+	addr := s.Addr()
+	udp, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return fmt.Errorf("dns address %s: %w", addr, err)
+	}
+	tcp, err := net.Listen("tcp", addr)
+	if err != nil {
+		udp.Close()
+		return fmt.Errorf("dns address %s: %w", addr, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.udp, s.tcp = udp, tcp
+	return nil
 }
 
 // Run answers until ctx ends.
@@ -101,6 +127,15 @@ func (s *Server) Run(ctx context.Context) error {
 // ServeDNS implements dns.Handler.
 func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	s.Queries.Add(1)
+	defer func() {
+		if s.Panicked == nil {
+			return
+		}
+		if p := recover(); p != nil {
+			s.Failures.Add(1)
+			s.Panicked(p)
+		}
+	}()
 	s.mu.Lock()
 	v := s.view
 	if s.now()-s.at > fresh {

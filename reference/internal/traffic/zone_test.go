@@ -173,3 +173,41 @@ func TestTruncation(t *testing.T) {
 	assert.False(t, r.Truncated)
 	assert.Len(t, r.Answer, 40)
 }
+
+// A server that has ended answers again at the same address, and a query that
+// panics ends nothing but itself.
+func TestReopen(t *testing.T) {
+	doors, err := Doors([]string{"a-1"}, []string{"a"}, map[string]string{"a-1": "127.1.1.1:6379"})
+	require.NoError(t, err)
+	s, err := Listen("127.0.0.1:0", NewZone("example.test", "a-1", []string{"a"}, doors), func() time.Duration { return 0 })
+	require.NoError(t, err)
+	s.Set(View{Fit: true}, 0)
+	var panics atomic.Int64
+	s.Panicked = func(any) { panics.Add(1) }
+	addr := s.Addr()
+	ask := func() (*dns.Msg, error) {
+		q := new(dns.Msg)
+		q.SetQuestion("example.test.", dns.TypeSOA)
+		r, _, err := (&dns.Client{Timeout: 300 * time.Millisecond}).Exchange(q, addr)
+		return r, err
+	}
+	for range 3 {
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		require.Eventually(t, func() bool { _, err := ask(); return err == nil }, 5*time.Second, 10*time.Millisecond)
+		zone := s.zone
+		s.zone = nil
+		_, err := ask()
+		require.Error(t, err)
+		s.zone = zone
+		_, err = ask()
+		require.NoError(t, err)
+		cancel()
+		require.NoError(t, <-done)
+		require.NoError(t, s.Reopen())
+		require.Equal(t, addr, s.Addr())
+	}
+	s.Close()
+	assert.EqualValues(t, 3, panics.Load())
+}
