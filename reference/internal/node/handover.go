@@ -19,7 +19,7 @@ import (
 // it would also refuse what is overtaken by a later write of the same gateway,
 // nothing of a held shard is sent on while the old leader still owes answers.
 const (
-	holdFor    = 600 * time.Millisecond // then the client is told, and has time to ask elsewhere
+	holdFor    = 750 * time.Millisecond // then the client is told, and has time to ask elsewhere
 	oweFor     = 400 * time.Millisecond // after which the old leader's answers are not waited for
 	maxHeld    = 1 << 16                // requests of this node
 	handedFor  = 2 * time.Second        // a leader that handed over knows that somebody leads
