@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/fivenines/fivenines/reports"
 	"github.com/fivenines/fivenines/scenarios"
 	"github.com/fivenines/fivenines/slo"
+	"github.com/fivenines/fivenines/slo/compare"
 )
 
 func init() { commands = append(commands, reportCommand) }
@@ -29,16 +31,46 @@ var formats = map[string]struct {
 	"json":     {"result.json", reports.WriteJSON},
 	"junit":    {"junit.xml", reports.WriteJUnit},
 	"markdown": {"report.md", reports.WriteMarkdown},
+	"comment":  {"comment.md", func(w io.Writer, r *slo.Result) error { return reports.WriteComment(w, r, nil) }},
+	"textfile": {"fivenines-SCENARIO.prom", reports.WriteTextfile},
+}
+
+// against is the writer of a comment that compares with a stored result.
+func against(base string) (func(io.Writer, *slo.Result) error, error) {
+	b, err := resultAt(base)
+	if err != nil {
+		return nil, err
+	}
+	return func(w io.Writer, r *slo.Result) error {
+		c, err := compare.Results(b, r, compare.Options{})
+		if err != nil {
+			return err
+		}
+		return reports.WriteComment(w, r, c)
+	}, nil
+}
+
+// fileOf is a report's name. Scenarios share the folder of a textfile collector.
+func fileOf(format string, r *slo.Result) string {
+	name := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' {
+			return c
+		}
+		return '_'
+	}, r.Scenario)
+	return strings.ReplaceAll(formats[format].file, "SCENARIO", name)
 }
 
 func reportCommand() *cobra.Command {
 	var want []string
-	var out string
+	var out, baseline string
 	cmd := &cobra.Command{
 		Use:   "report RUN",
-		Short: "Write a stored run's result as HTML, JSON, JUnit, Markdown, badge or baseline",
+		Short: "Write a stored run's result as HTML, JSON, JUnit, Markdown, comment, textfile, badge or baseline",
 		Example: `  fivenines report runs/20260102T150405Z-region-loss --format html,markdown
   fivenines report RUN --format markdown --out - >> "$GITHUB_STEP_SUMMARY"
+  fivenines report RUN --format comment --baseline .github/baselines/node-crash.json --out - > comment.md
+  fivenines report RUN --format textfile --out /var/lib/node_exporter/textfile
   fivenines report RUN --format baseline --out - > .github/baselines/node-crash.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,6 +82,23 @@ func reportCommand() *cobra.Command {
 			if out == "-" && len(want) != 1 {
 				return usageError("--out - takes one format, not %d", len(want))
 			}
+			write := func(f string) func(io.Writer, *slo.Result) error { return formats[f].write }
+			if baseline != "" {
+				if !slices.Contains(want, "comment") {
+					return usageError("--baseline is what a comment compares with: add --format comment")
+				}
+				comment, err := against(baseline)
+				if err != nil {
+					return runError(err)
+				}
+				plain := write
+				write = func(f string) func(io.Writer, *slo.Result) error {
+					if f == "comment" {
+						return comment
+					}
+					return plain(f)
+				}
+			}
 			res, err := storedResult(args[0])
 			if err != nil {
 				return runError(err)
@@ -60,13 +109,13 @@ func reportCommand() *cobra.Command {
 			}
 			for _, f := range want {
 				if out == "-" {
-					if err := formats[f].write(cmd.OutOrStdout(), res); err != nil {
+					if err := write(f)(cmd.OutOrStdout(), res); err != nil {
 						return runError(err)
 					}
 					continue
 				}
-				path := filepath.Join(dir, formats[f].file)
-				if err := writeReport(path, res, formats[f].write); err != nil {
+				path := filepath.Join(dir, fileOf(f, res))
+				if err := writeReport(path, res, write(f)); err != nil {
 					return runError(err)
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), path)
@@ -74,7 +123,8 @@ func reportCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&want, "format", []string{"html"}, "badge, baseline (for fivenines compare), html, json, junit, markdown")
+	cmd.Flags().StringSliceVar(&want, "format", []string{"html"}, "badge, baseline (for fivenines compare), comment (for a pull request), html, json, junit, markdown, textfile (Prometheus)")
+	cmd.Flags().StringVar(&baseline, "baseline", "", "a stored run or result.json that a comment compares with")
 	cmd.Flags().StringVar(&out, "out", "", "folder to write to, or - for standard output (default the run's folder)")
 	return cmd
 }
@@ -93,17 +143,35 @@ func storedResult(dir string) (*slo.Result, error) {
 	return res, nil
 }
 
+// writeReport writes the file whole or not at all: a collector may read it at any time.
 func writeReport(path string, res *slo.Result, write func(io.Writer, *slo.Result) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	f, err := os.Create(path)
+	tmp := path + ".tmp" // which collectors don't read
+	f, err := os.Create(tmp)
 	if err != nil {
 		return err
 	}
-	if err := write(f, res); err != nil {
-		_ = f.Close()
+	err = write(f, res)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return f.Close()
+	return nil
+}
+
+// jobSummary appends the result to the summary of a GitHub job, if this is one.
+// What does not work there is told, and changes nothing of the verdict.
+func jobSummary(w io.Writer, res *slo.Result) {
+	file := os.Getenv("GITHUB_STEP_SUMMARY")
+	if file == "" {
+		return
+	}
+	if err := reports.AppendSummary(file, res); err != nil {
+		fmt.Fprintln(w, "fivenines: warning: GITHUB_STEP_SUMMARY:", err)
+	}
 }

@@ -3,8 +3,8 @@
 //
 // One node leads; the others send it what their clients ask for. It answers a
 // write once every node that it still hears has it. If it dies, the first of the
-// others that has everything leads. That survives crashes; it is no consensus,
-// and a partition splits it in two, which the tests show as well.
+// others that has everything leads. That survives crashes, and is no consensus: a
+// partition would split it in two.
 package example
 
 import (
@@ -70,7 +70,7 @@ type store struct {
 func run(ctx context.Context, n *inprocess.Node) error {
 	s := &store{
 		n: n, seed: maphash.MakeSeed(), table: map[string]Entry{}, heard: time.Now(),
-		whole:   n.Start.First, // who comes back has lost everything
+		whole:   n.Start.First || n.Start.Mutant == Unreplicated, // who comes back has lost everything
 		clients: map[string]*rpc.Client{}, copies: map[string]bool{},
 	}
 	for _, o := range n.Topology.Nodes() {

@@ -1,6 +1,7 @@
 package example
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -25,4 +26,13 @@ func TestNodeCrash(t *testing.T) {
 func TestNodeCrashWithoutCopies(t *testing.T) {
 	t.Parallel()
 	fivenines.Test(t, "node-crash", append(keeps(), fivenines.Mutant(Unreplicated, "session-loss"))...)
+}
+
+// What a failure looks like: SHOW_A_MISS=1 go test -run TestNobodyIsThatQuick
+func TestNobodyIsThatQuick(t *testing.T) {
+	if os.Getenv("SHOW_A_MISS") == "" {
+		t.Skip("fails on purpose, with SHOW_A_MISS=1 only")
+	}
+	t.Parallel()
+	fivenines.Test(t, "node-crash", append(keeps(), fivenines.Objective("failover", "< 1 ms"))...)
 }
