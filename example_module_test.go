@@ -27,7 +27,7 @@ func TestExampleModule(t *testing.T) {
 	require.Contains(t, text, "--- PASS: TestNodeCrashWithoutCopies/node-crash", text)
 	require.Contains(t, text, "--- FAIL: TestNobodyIsThatQuick/node-crash", text)
 	require.Contains(t, text, "node-crash: missed: ")
-	require.Contains(t, text, "failover missed: target < 1 ms")
+	require.Contains(t, text, "failover missed: target < 0.001 s")
 	reports, err := filepath.Glob(filepath.Join(kept, "*", "report.html"))
 	require.NoError(t, err)
 	require.Len(t, reports, 1, "of the one that failed")

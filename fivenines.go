@@ -261,6 +261,14 @@ func (s *settings) survived() []string {
 	return left
 }
 
+// sentence is the summary without the verdict, where it begins with that.
+func sentence(r *slo.Result) string {
+	if v, rest, ok := strings.Cut(r.Summary, ": "); ok && strings.EqualFold(v, string(r.Verdict)) {
+		return rest
+	}
+	return r.Summary
+}
+
 // told is the verdict in a sentence, and what lies behind it.
 func (s *settings) told(err, cause error) string {
 	res := s.res
@@ -279,7 +287,7 @@ func (s *settings) told(err, cause error) string {
 	case s.mutant != "":
 		fmt.Fprintf(&b, "the mutant %s was caught, but not by %s: %s", s.mutant, strings.Join(s.survived(), ", "), res.Summary)
 	default:
-		fmt.Fprintf(&b, "%s: %s", res.Verdict, res.Summary)
+		fmt.Fprintf(&b, "%s: %s", res.Verdict, sentence(res))
 	}
 	for _, o := range res.Objectives {
 		if o.Verdict == slo.Missed || o.Verdict == slo.Inconclusive || slices.Contains(s.caught, o.Name) {
