@@ -102,27 +102,29 @@ const maxSummary = 1 << 20
 // ErrSummaryFull says that a job summary has no room for any more.
 var ErrSummaryFull = errors.New("the job summary has no room left (1 MiB a step)")
 
-// AppendSummary appends the result to the file of a GitHub job summary: in full,
-// or where that has no room left, as short as a comment. What would go past the
+// AppendSummary appends to the file of a GitHub job summary the first of the
+// texts that there is room for: in full, then shorter. What would go past the
 // bound is not written, since GitHub then drops all of it.
-func AppendSummary(file string, r *slo.Result) error {
+func AppendSummary(file string, texts ...func(io.Writer) error) error {
 	size := int64(0)
 	if i, err := os.Stat(file); err == nil {
 		size = i.Size()
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("job summary: %w", err)
 	}
-	var full, short bytes.Buffer
-	if err := errors.Join(WriteMarkdown(&full, r), WriteComment(&short, r, nil)); err != nil {
-		return err
-	}
-	for _, text := range [][]byte{full.Bytes(), short.Bytes()} {
-		if size+int64(len(text))+2 > maxSummary {
+	for _, write := range texts {
+		var b bytes.Buffer
+		b.WriteByte('\n')
+		if err := write(&b); err != nil {
+			return fmt.Errorf("job summary: %w", err)
+		}
+		b.WriteByte('\n')
+		if size+int64(b.Len()) > maxSummary {
 			continue
 		}
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 		if err == nil {
-			_, err = f.Write(append(append([]byte("\n"), text...), '\n'))
+			_, err = f.Write(b.Bytes())
 			err = errors.Join(err, f.Close())
 		}
 		if err != nil {

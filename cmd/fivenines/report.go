@@ -164,14 +164,20 @@ func writeReport(path string, res *slo.Result, write func(io.Writer, *slo.Result
 	return nil
 }
 
-// jobSummary appends the result to the summary of a GitHub job, if this is one.
-// What does not work there is told, and changes nothing of the verdict.
-func jobSummary(w io.Writer, res *slo.Result) {
+// jobSummary appends to the summary of a GitHub job, if this is one, the first of
+// the texts that fits. What does not work there is told, and changes no verdict.
+func jobSummary(w io.Writer, texts ...func(io.Writer) error) {
 	file := os.Getenv("GITHUB_STEP_SUMMARY")
 	if file == "" {
 		return
 	}
-	if err := reports.AppendSummary(file, res); err != nil {
+	if err := reports.AppendSummary(file, texts...); err != nil {
 		fmt.Fprintln(w, "fivenines: warning: GITHUB_STEP_SUMMARY:", err)
 	}
+}
+
+// summarize appends a result to it: in full, or as short as a comment.
+func summarize(w io.Writer, res *slo.Result) {
+	jobSummary(w, func(w io.Writer) error { return reports.WriteMarkdown(w, res) },
+		func(w io.Writer) error { return reports.WriteComment(w, res, nil) })
 }

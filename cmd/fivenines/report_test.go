@@ -60,18 +60,18 @@ func TestJobSummary(t *testing.T) {
 	t.Setenv("GITHUB_STEP_SUMMARY", file)
 	var said bytes.Buffer
 	r := &slo.Result{Scenario: "node-crash", Verdict: slo.Met, Summary: "All is well."}
-	jobSummary(&said, r)
+	summarize(&said, r)
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
 	assert.Contains(t, string(b), "All is well.")
 	assert.Empty(t, said.String())
 
 	t.Setenv("GITHUB_STEP_SUMMARY", filepath.Join(file, "x"))
-	jobSummary(&said, r)
+	summarize(&said, r)
 	assert.Contains(t, said.String(), "warning: GITHUB_STEP_SUMMARY: job summary")
 
 	said.Reset()
 	t.Setenv("GITHUB_STEP_SUMMARY", "")
-	jobSummary(&said, r)
+	summarize(&said, r)
 	assert.Empty(t, said.String())
 }
