@@ -176,7 +176,8 @@ func lock(ctx context.Context, name string) (unlock func(), err error) {
 // imports fivenines has no checksums for what its command needs beyond that:
 // they are added to copies of go.mod and go.sum, not to the module's own.
 func compile(ctx context.Context, out string) error {
-	_, err := run(ctx, "build", "-o", out, program)
+	// Without the state of a repository, which may be unreadable and is another after each commit.
+	_, err := run(ctx, "build", "-buildvcs=false", "-o", out, program)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func compile(ctx context.Context, out string) error {
 	if copyModule(ctx, mod) != nil {
 		return err // the first one says what is wrong
 	}
-	if _, err := run(ctx, "build", "-mod=mod", "-modfile="+mod, "-o", out, program); err != nil {
+	if _, err := run(ctx, "build", "-buildvcs=false", "-mod=mod", "-modfile="+mod, "-o", out, program); err != nil {
 		return fmt.Errorf("%w (`go get -tool %s` in the tested module adds what it lacks)", err, program)
 	}
 	return nil
