@@ -289,13 +289,20 @@ func (s *settings) told(err, cause error) string {
 	default:
 		fmt.Fprintf(&b, "%s: %s", res.Verdict, sentence(res))
 	}
+	var open []string // that nothing can be said of; the problems say why
 	for _, o := range res.Objectives {
-		if o.Verdict == slo.Missed || o.Verdict == slo.Inconclusive || slices.Contains(s.caught, o.Name) {
+		switch {
+		case o.Verdict == slo.Inconclusive && len(res.Problems) > 0:
+			open = append(open, o.Name)
+		case o.Verdict == slo.Missed || o.Verdict == slo.Inconclusive || slices.Contains(s.caught, o.Name):
 			fmt.Fprintf(&b, "\n  %s %s: target %s, measured %s", o.Name, o.Verdict, orDash(o.Target), measured(o))
 			if o.Evidence != "" {
 				fmt.Fprintf(&b, " (%s)", clip(o.Evidence))
 			}
 		}
+	}
+	if len(open) > 0 {
+		fmt.Fprintf(&b, "\n  inconclusive: %s", strings.Join(open, ", "))
 	}
 	for i, p := range res.Problems {
 		if i == 5 {

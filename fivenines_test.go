@@ -344,3 +344,27 @@ func TestArtifactsFolder(t *testing.T) {
 	s.drop(r, one)
 	require.NoDirExists(t, one)
 }
+
+// What is said is short: problems once, and the rows that they leave open by name.
+func TestToldIsShort(t *testing.T) {
+	v := 2.5
+	s := &settings{res: &slo.Result{
+		Scenario: "node-crash", Verdict: slo.Inconclusive, Summary: "Inconclusive: the generator fell behind.",
+		Problems: []string{"a", "b", "c", "d", strings.Repeat("long ", 200), "f", "g"},
+		Objectives: []slo.Objective{
+			{Name: "failover", Target: "< 3 s", Unit: "s", Measured: &slo.Value{Value: v}, Verdict: slo.Inconclusive, Evidence: "the generator fell behind"},
+			{Name: "rto", Target: "< 3 s", Unit: "s", Verdict: slo.Inconclusive, Evidence: "the generator fell behind"},
+			{Name: "lost-writes", Target: "0", Unit: "count", Measured: &slo.Value{Value: 3}, Verdict: slo.Missed, Evidence: "3 of 9"},
+			{Name: "rpo", Verdict: slo.NotEvaluated}, {Name: "mttd", Verdict: slo.Met},
+		},
+	}}
+	told := s.told(nil, nil)
+	lines := strings.Split(told, "\n")
+	require.Equal(t, "fivenines: node-crash: inconclusive: the generator fell behind.", lines[0])
+	require.Equal(t, "  lost-writes missed: target 0, measured 3 (3 of 9)", lines[1])
+	require.Equal(t, "  inconclusive: failover, rto", lines[2])
+	require.Equal(t, "  and 2 more problems", lines[len(lines)-1])
+	require.Less(t, len(told), 1000)
+	s.res.Problems = nil
+	require.Contains(t, s.told(nil, nil), "failover inconclusive: target < 3 s, measured 2.5 s (the generator fell behind)", "where nothing else says why")
+}
