@@ -141,3 +141,16 @@ func TestBuildFromAModuleThatOnlyTests(t *testing.T) {
 	t.Chdir(t.TempDir()) // no module at all
 	require.ErrorContains(t, compile(t.Context(), out), "go build")
 }
+
+// The same in containers. Where there is no Docker, the test is skipped as
+// inconclusive, which is no pass.
+func TestReferenceInContainers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("loads containers")
+	}
+	res := fivenines.Test(t, "node-crash", Reference(InContainers()), fivenines.Topology("three-node"), fivenines.Rate(300), fivenines.Sessions(400),
+		fivenines.Before(4*time.Second), fivenines.After(9*time.Second), fivenines.Objective("failover", "< 10 s"), fivenines.AllowInconclusive())
+	if res.Verdict == slo.Met {
+		require.Equal(t, "container", res.Backend)
+	}
+}
