@@ -25,7 +25,7 @@ func (s *settings) folder(t host) (string, error) {
 	below := s.artifacts
 	if below == "" && goKeepsArtifacts() {
 		s.keep = true // that is what go test was asked for
-		return filepath.Join(t.ArtifactDir(), "run"), nil
+		below = t.ArtifactDir()
 	}
 	if below == "" {
 		below = os.Getenv(artifactsEnv)

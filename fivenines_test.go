@@ -3,6 +3,7 @@ package fivenines
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -343,6 +344,20 @@ func TestArtifactsFolder(t *testing.T) {
 	s.keep = false
 	s.drop(r, one)
 	require.NoDirExists(t, one)
+
+	// go test -artifacts keeps all.
+	was := flag.Lookup("test.artifacts").Value.String()
+	require.NoError(t, flag.Set("test.artifacts", "true"))
+	defer flag.Set("test.artifacts", was)
+	r.dir = t.TempDir()
+	three, err := s.folder(r)
+	require.NoError(t, err)
+	require.Equal(t, r.dir, filepath.Dir(three))
+	require.True(t, s.keep)
+	s = &settings{artifacts: t.TempDir()}
+	four, err := s.folder(r)
+	require.NoError(t, err)
+	require.Equal(t, s.artifacts, filepath.Dir(four), "an option goes before")
 }
 
 // What is said is short: problems once, and the rows that they leave open by name.
