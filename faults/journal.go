@@ -298,8 +298,10 @@ func recoverOne(ctx context.Context, name string, reapers map[string]fixtures.Re
 }
 
 // processes says whether a backend's nodes are processes of this machine that
-// end by their id.
-func processes(backend string) bool { return backend == "" || backend == "process" }
+// end by their id, or functions in the process that is gone.
+func processes(backend string) bool {
+	return backend == "" || backend == "process" || backend == "in-process"
+}
 
 // alive says whether the process with this id is the one that started then.
 func alive(pid int, start int64) bool {

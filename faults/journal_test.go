@@ -172,6 +172,17 @@ func TestRecoverReapsWhatABackendLeft(t *testing.T) {
 	assert.True(t, alive(other.Process.Pid, start), "a container's process is its engine's to end")
 }
 
+// Nodes that were functions of the process that was killed are gone with it.
+func TestRecoverNeedsNoReaperForFunctions(t *testing.T) {
+	dir := t.TempDir()
+	leave(t, dir, "a.jsonl", procfs.BootID(), fixtures.UndoInfo{Backend: "in-process"}, "")
+	rs, err := Recover(ctxFor(t, 5*time.Second), dir, nil)
+	require.NoError(t, err)
+	require.Len(t, rs, 1)
+	assert.Empty(t, rs[0].Killed)
+	assert.Empty(t, journals(t, dir))
+}
+
 func TestRecoverLeavesWhatOthersCouldHaveWritten(t *testing.T) {
 	dir := t.TempDir()
 	other, start := sleeper(t)

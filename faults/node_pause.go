@@ -28,7 +28,15 @@ type nodePause struct {
 
 func (f *nodePause) Kind() string { return f.Spec.Kind }
 
-func (f *nodePause) Available(d fixtures.Deployment) error { return known(d, []string{f.node}) }
+func (f *nodePause) Available(d fixtures.Deployment) error {
+	if err := known(d, []string{f.node}); err != nil {
+		return err
+	}
+	if s, ok := d.(fixtures.Suspender); ok {
+		return s.CanSuspend(f.node)
+	}
+	return nil
+}
 
 func (f *nodePause) Parts(fixtures.Deployment) []string { return []string{f.node} }
 

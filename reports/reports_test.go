@@ -38,9 +38,10 @@ var update = flag.Bool("update", false, "write the golden files anew; read the d
 type writer func(io.Writer, *slo.Result) error
 
 var formats = map[string]writer{
-	"html": WriteHTML, "json": WriteJSON, "xml": WriteJUnit, "md": WriteMarkdown, "svg": WriteBadge,
-	"txt":  func(w io.Writer, r *slo.Result) error { return Terminal(w, r, false) },
-	"ansi": func(w io.Writer, r *slo.Result) error { return Terminal(w, r, true) },
+	"html": WriteHTML, "json": WriteJSON, "xml": WriteJUnit, "md": WriteMarkdown, "svg": WriteBadge, "prom": WriteTextfile,
+	"comment": func(w io.Writer, r *slo.Result) error { return WriteComment(w, r, nil) },
+	"txt":     func(w io.Writer, r *slo.Result) error { return Terminal(w, r, false) },
+	"ansi":    func(w io.Writer, r *slo.Result) error { return Terminal(w, r, true) },
 }
 
 func render(t testing.TB, format string, r *slo.Result) string {
@@ -138,8 +139,8 @@ func TestEveryObjectiveIsShown(t *testing.T) {
 			r.Objectives = append(r.Objectives, slo.Objective{Name: name, Unit: "count", Measured: val(float64(7000 + i)), Verdict: v})
 		}
 		for format := range formats {
-			if format == "svg" {
-				continue // a badge has room for the verdict
+			if format == "svg" || format == "comment" && v == slo.NotEvaluated {
+				continue // a badge has room for the verdict, a comment for what is declared
 			}
 			text := render(t, format, r)
 			for _, name := range slo.Names() {
@@ -159,7 +160,7 @@ func TestEveryObjectiveIsShown(t *testing.T) {
 
 // Only what the result says is met may look met.
 func TestNothingElseIsGreen(t *testing.T) {
-	green := map[string]string{"html": `class="verdict met"`, "md": "✅", "txt": "MET  ", "svg": badgeColor[slo.Met]}
+	green := map[string]string{"html": `class="verdict met"`, "md": "✅", "comment": "✅", "txt": "MET  ", "svg": badgeColor[slo.Met]}
 	for format, sign := range green {
 		require.Contains(t, render(t, format, met()), sign, "the sign that is looked for, in %s", format)
 	}
@@ -179,7 +180,7 @@ func TestNothingElseIsGreen(t *testing.T) {
 	r.Mutant = "no-fsync"
 	assert.NotContains(t, render(t, "svg", r), badgeColor[slo.Met], "a mutant's badge")
 	for format := range formats {
-		if format != "json" && format != "svg" {
+		if format != "json" && format != "svg" && format != "prom" {
 			assert.Contains(t, strings.Join(strings.Fields(ours.ReplaceAllString(render(t, format, r), "")), " "), "not see the defect", "%s of a mutant that was not caught", format)
 		}
 	}
@@ -452,7 +453,7 @@ func TestHostileTextStaysText(t *testing.T) {
 			if format != "html" {
 				text = render(t, format, bad)
 			}
-			if format != "json" && format != "md" && format != "txt" && format != "ansi" {
+			if !slices.Contains([]string{"json", "md", "comment", "txt", "ansi", "prom"}, format) {
 				assert.NotContains(t, text, "<zz9", "%s of %s", format, name)
 				assert.NotContains(t, text, "<img", "%s of %s", format, name)
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -29,7 +30,30 @@ var arrows = []struct {
 	{"faults", []string{"faults", "fixtures", "docker", "loadgen/history", "internal"}, "faults see the deployment and nothing of load or verdict"},
 	{"loadgen", []string{"loadgen", "fixtures", "docker", "internal"}, "load sees where clients stand and nothing of faults or verdict"},
 	{"fixtures", []string{"fixtures", "docker", "loadgen/history", "internal"}, "what a run stands on knows nothing of the run"},
+	// The Go test API (the package at the top of the module) is harness too: who
+	// tests a system of their own must not pull in the platform that comes with it.
+	{root, []string{root, "scenarios", "fixtures", "faults", "loadgen", "slo", "reports", "docker", "internal"}, "the Go test API must not import the platform"},
 	{"scenarios", []string{"scenarios", "fixtures", "faults", "loadgen", "slo", "reports", "docker", "internal"}, "the harness must not import the platform that it judges"},
+}
+
+// root is how the package at the top of the module is called here.
+const root = "."
+
+// joints are the packages that may join the harness and the platform: the command
+// line, and what hands the platform to the Go test API.
+var joints = []string{"cmd/fivenines", "reference/undertest"}
+
+// joined lists the packages beside the joints that reach both.
+func joined(imports map[string][]string) (found []string) {
+	for _, pkg := range slices.Sorted(keys(imports)) {
+		reaches := func(what string) bool {
+			return within(pkg, what) || shortest(imports, pkg, func(p string) bool { return !within(p, what) }) != nil
+		}
+		if reaches("scenarios") && reaches("reference") && !slices.Contains(joints, pkg) {
+			found = append(found, pkg)
+		}
+	}
+	return found
 }
 
 // within says whether a package is the folder or below it.
@@ -95,12 +119,14 @@ func TestImportsFollowTheFlow(t *testing.T) {
 		assert.Contains(t, imports, a.from, "an arrow about a package that is not there guards nothing")
 	}
 	assert.Empty(t, strays(imports))
+	assert.Empty(t, joined(imports), "only %v may join the harness and the platform", joints)
 }
 
 // The checker finds what is planted, shows the whole path, and is quiet
 // otherwise.
 func TestPlantedImportsAreFound(t *testing.T) {
 	good := map[string][]string{
+		root:               {"scenarios", "fixtures/process"},
 		"scenarios":        {"fixtures", "slo", "loadgen", "reports", "faults"},
 		"slo":              {"slo/checker", "loadgen/history"},
 		"slo/checker":      {"loadgen/history"},
@@ -110,8 +136,16 @@ func TestPlantedImportsAreFound(t *testing.T) {
 		"fixtures/process": {"fixtures", "internal/procfs"},
 		"cmd/fivenines":    {"scenarios", "reference/target", "reference"},
 		"reference/target": {"fixtures", "reference"},
+
+		"reference/undertest": {root, "reference/target"},
 	}
 	require.Empty(t, strays(good))
+	require.Empty(t, joined(good))
+	for in, imported := range map[string]string{"reference/target": "scenarios", "docker/stack/cmd": "reference/undertest", "reference": root} {
+		bad := maps.Clone(good)
+		bad[in] = append(slices.Clone(bad[in]), imported)
+		assert.Contains(t, joined(bad), in)
+	}
 	for _, c := range []struct{ in, imports, want string }{
 		{"fixtures/process", "reference", "scenarios -> fixtures/process -> reference: the harness must not import"},
 		{"fixtures/process", "reference", "fixtures/process -> reference: "},
@@ -121,6 +155,8 @@ func TestPlantedImportsAreFound(t *testing.T) {
 		{"loadgen/history", "loadgen", "loadgen/history -> loadgen: "},
 		{"faults", "slo", "faults -> slo: "},
 		{"scenarios", "cmd/fivenines", "scenarios -> cmd/fivenines: "},
+		{root, "reference/undertest", ". -> reference/undertest: the Go test API"},
+		{"fixtures", root, "fixtures -> .: "},
 	} {
 		bad := map[string][]string{}
 		for k, v := range good {
@@ -131,6 +167,14 @@ func TestPlantedImportsAreFound(t *testing.T) {
 		found := strays(bad)
 		assert.True(t, slices.ContainsFunc(found, func(s string) bool { return strings.HasPrefix(s, c.want) }), "%s importing %s: %q", c.in, c.imports, found)
 	}
+}
+
+// local is a package's path inside the module.
+func local(path string) string {
+	if path == strings.TrimSuffix(module, "/") {
+		return root
+	}
+	return strings.TrimPrefix(path, module)
 }
 
 // moduleImports is what each package of this module imports of it, without tests.
@@ -151,11 +195,11 @@ func moduleImports(t *testing.T) map[string][]string {
 			return imports
 		}
 		require.NoError(t, err)
-		name := strings.TrimPrefix(p.ImportPath, module)
+		name := local(p.ImportPath)
 		imports[name] = []string{}
 		for _, i := range p.Imports {
-			if local, ok := strings.CutPrefix(i, module); ok {
-				imports[name] = append(imports[name], local)
+			if i == strings.TrimSuffix(module, "/") || strings.HasPrefix(i, module) {
+				imports[name] = append(imports[name], local(i))
 			}
 		}
 	}

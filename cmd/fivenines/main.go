@@ -1,7 +1,7 @@
 // Command fivenines validates that a multi-region session platform stays up
 // and loses nothing when parts of it are taken away. It parses, calls and
-// prints; the work is in the packages that it joins, and it is the only place
-// that knows both the harness and the platform that comes with it.
+// prints; the work is in the packages that it joins. It knows both the harness
+// and the platform that comes with it, as only reference/undertest does beside it.
 package main
 
 import (

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"github.com/fivenines/fivenines/reports"
 	"github.com/fivenines/fivenines/scenarios"
 	"github.com/fivenines/fivenines/slo"
+	"github.com/fivenines/fivenines/slo/compare"
 	"github.com/fivenines/fivenines/slo/projection"
 )
 
@@ -30,16 +32,46 @@ var formats = map[string]struct {
 	"json":     {"result.json", reports.WriteJSON},
 	"junit":    {"junit.xml", reports.WriteJUnit},
 	"markdown": {"report.md", reports.WriteMarkdown},
+	"comment":  {"comment.md", func(w io.Writer, r *slo.Result) error { return reports.WriteComment(w, r, nil) }},
+	"textfile": {"fivenines-SCENARIO.prom", reports.WriteTextfile},
+}
+
+// against is the writer of a comment that compares with a stored result.
+func against(base string) (func(io.Writer, *slo.Result) error, error) {
+	b, err := resultAt(base)
+	if err != nil {
+		return nil, err
+	}
+	return func(w io.Writer, r *slo.Result) error {
+		c, err := compare.Results(b, r, compare.Options{})
+		if err != nil {
+			return err
+		}
+		return reports.WriteComment(w, r, c)
+	}, nil
+}
+
+// fileOf is a report's name. Scenarios share the folder of a textfile collector.
+func fileOf(format string, r *slo.Result) string {
+	name := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' {
+			return c
+		}
+		return '_'
+	}, r.Scenario)
+	return strings.ReplaceAll(formats[format].file, "SCENARIO", name)
 }
 
 func reportCommand() *cobra.Command {
 	var want []string
-	var out string
+	var out, baseline string
 	cmd := &cobra.Command{
 		Use:   "report RUN",
-		Short: "Write a stored run's result as HTML, JSON, JUnit, Markdown, badge or baseline",
+		Short: "Write a stored run's result as HTML, JSON, JUnit, Markdown, comment, textfile, badge or baseline",
 		Example: `  fivenines report runs/20260102T150405Z-region-loss --format html,markdown
   fivenines report RUN --format markdown --out - >> "$GITHUB_STEP_SUMMARY"
+  fivenines report RUN --format comment --baseline .github/baselines/node-crash.json --out - > comment.md
+  fivenines report RUN --format textfile --out /var/lib/node_exporter/textfile
   fivenines report RUN --format baseline --out - > .github/baselines/node-crash.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,6 +83,27 @@ func reportCommand() *cobra.Command {
 			if out == "-" && len(want) != 1 {
 				return usageError("--out - takes one format, not %d", len(want))
 			}
+			comment := formats["comment"].write
+			if baseline != "" {
+				if !slices.Contains(want, "comment") {
+					return usageError("--baseline is what a comment compares with: add --format comment")
+				}
+				var err error
+				if comment, err = against(baseline); err != nil {
+					return runError(err)
+				}
+			}
+			write := func(f string) func(io.Writer, *slo.Result) error {
+				switch f {
+				case "comment":
+					return comment
+				case "html":
+					return func(w io.Writer, r *slo.Result) error {
+						return reports.WriteHTMLProjected(w, r, projectionBeside(args[0]))
+					}
+				}
+				return formats[f].write
+			}
 			res, err := storedResult(args[0])
 			if err != nil {
 				return runError(err)
@@ -59,23 +112,15 @@ func reportCommand() *cobra.Command {
 			if dir == "" {
 				dir = args[0]
 			}
-			html := formats["html"]
-			html.write = func(w io.Writer, r *slo.Result) error {
-				return reports.WriteHTMLProjected(w, r, projectionBeside(args[0]))
-			}
 			for _, f := range want {
-				format := formats[f]
-				if f == "html" {
-					format = html
-				}
 				if out == "-" {
-					if err := format.write(cmd.OutOrStdout(), res); err != nil {
+					if err := write(f)(cmd.OutOrStdout(), res); err != nil {
 						return runError(err)
 					}
 					continue
 				}
-				path := filepath.Join(dir, format.file)
-				if err := writeReport(path, res, format.write); err != nil {
+				path := filepath.Join(dir, fileOf(f, res))
+				if err := writeReport(path, res, write(f)); err != nil {
 					return runError(err)
 				}
 				fmt.Fprintln(cmd.OutOrStdout(), path)
@@ -83,7 +128,8 @@ func reportCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&want, "format", []string{"html"}, "badge, baseline (for fivenines compare), html, json, junit, markdown")
+	cmd.Flags().StringSliceVar(&want, "format", []string{"html"}, "badge, baseline (for fivenines compare), comment (for a pull request), html, json, junit, markdown, textfile (Prometheus)")
+	cmd.Flags().StringVar(&baseline, "baseline", "", "a stored run or result.json that a comment compares with")
 	cmd.Flags().StringVar(&out, "out", "", "folder to write to, or - for standard output (default the run's folder)")
 	return cmd
 }
@@ -120,17 +166,41 @@ func storedResult(dir string) (*slo.Result, error) {
 	return res, nil
 }
 
+// writeReport writes the file whole or not at all: a collector may read it at any time.
 func writeReport(path string, res *slo.Result, write func(io.Writer, *slo.Result) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	f, err := os.Create(path)
+	tmp := path + ".tmp" // which collectors don't read
+	f, err := os.Create(tmp)
 	if err != nil {
 		return err
 	}
-	if err := write(f, res); err != nil {
-		_ = f.Close()
+	err = write(f, res)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return f.Close()
+	return nil
+}
+
+// jobSummary appends to the summary of a GitHub job, if this is one, the first of
+// the texts that fits. What does not work there is told, and changes no verdict.
+func jobSummary(w io.Writer, texts ...func(io.Writer) error) {
+	file := os.Getenv("GITHUB_STEP_SUMMARY")
+	if file == "" {
+		return
+	}
+	if err := reports.AppendSummary(file, texts...); err != nil {
+		fmt.Fprintln(w, "fivenines: warning: GITHUB_STEP_SUMMARY:", err)
+	}
+}
+
+// summarize appends a result to it: in full, or as short as a comment.
+func summarize(w io.Writer, res *slo.Result) {
+	jobSummary(w, func(w io.Writer) error { return reports.WriteMarkdown(w, res) },
+		func(w io.Writer) error { return reports.WriteComment(w, res, nil) })
 }

@@ -256,6 +256,7 @@ func (f *runFlags) runOne(cmd *cobra.Command, name string, spec *scenarios.Spec,
 	})
 	done()
 	if res != nil {
+		summarize(w, res)
 		if perr := f.summary(cmd, res, out); perr != nil && err == nil {
 			err = perr
 		}

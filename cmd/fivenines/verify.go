@@ -96,6 +96,7 @@ func (f *verifyFlags) verify(cmd *cobra.Command, names []string) error {
 			err = runError(werr)
 		}
 	}
+	jobSummary(cmd.ErrOrStderr(), func(w io.Writer) error { return reports.VerifyMarkdown(w, v) })
 	if perr := f.print(cmd, v, out); err == nil && perr != nil {
 		err = runError(perr)
 	}

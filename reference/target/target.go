@@ -1,5 +1,5 @@
 // Package target lets the harness run the reference platform: it implements
-// fixtures.Target. Only cmd/fivenines (and tests) import it.
+// fixtures.Target. Only cmd/fivenines, reference/undertest and tests import it.
 package target
 
 import (

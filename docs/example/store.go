@@ -1,0 +1,452 @@
+// Package example is a small session store, and a test of what it keeps when
+// its nodes are taken away (store_test.go).
+//
+// One node leads; the others send it what their clients ask for. It answers a
+// write once every node that it still hears has it. If it dies, the first of the
+// others that has everything leads. That survives crashes, and is no consensus: a
+// partition would split it in two.
+package example
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"net"
+	"net/rpc"
+	"sync"
+	"time"
+
+	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/fixtures/inprocess"
+	"github.com/fivenines/fivenines/loadgen/history"
+)
+
+// Unreplicated is the mutant whose leader keeps every session to itself.
+const Unreplicated = "unreplicated"
+
+// System is the store as a system under test.
+func System() *inprocess.System {
+	return &inprocess.System{Called: "example", Node: run, ProbePeer: probe, Broken: []string{Unreplicated}}
+}
+
+const (
+	tick    = 50 * time.Millisecond
+	patient = 600 * time.Millisecond // without a word of the leader, or an answer
+)
+
+// Entry is a session; Gone is what is left of one that was ended.
+type Entry struct {
+	Key     string
+	State   []byte
+	Expires time.Time
+	Gone    bool
+	Seq     uint64
+}
+
+func (e Entry) there() bool {
+	return e.Seq > 0 && !e.Gone && (e.Expires.IsZero() || time.Now().Before(e.Expires))
+}
+
+type store struct {
+	n     *inprocess.Node
+	order []string // all nodes; the first that can lead does
+
+	keys [256]sync.Mutex // held until a write is safe, so that nobody reads one that is not
+	seed maphash.Seed
+
+	mu      sync.Mutex
+	table   map[string]Entry
+	seq     uint64
+	epoch   uint64
+	leader  string
+	whole   bool // has every session, and so may lead
+	heard   time.Time
+	clients map[string]*rpc.Client
+	copies  map[string]bool // of a leader: nodes that get every write
+}
+
+func run(ctx context.Context, n *inprocess.Node) error {
+	s := &store{
+		n: n, seed: maphash.MakeSeed(), table: map[string]Entry{}, heard: time.Now(),
+		whole:   n.Start.First || n.Start.Mutant == Unreplicated, // who comes back has lost everything
+		clients: map[string]*rpc.Client{}, copies: map[string]bool{},
+	}
+	for _, o := range n.Topology.Nodes() {
+		s.order = append(s.order, o.ID)
+	}
+	peers, err := n.Listen(fixtures.PortPeer)
+	if err != nil {
+		return err
+	}
+	server := rpc.NewServer()
+	if err := server.RegisterName("Peer", &Peer{s, ctx}); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer s.hangUp()
+	defer peers.Close()
+	wg.Go(func() {
+		for {
+			c, err := peers.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer context.AfterFunc(ctx, func() { c.Close() })()
+				server.ServeConn(c)
+			})
+		}
+	})
+	wg.Go(func() { s.lead(ctx) })
+	if !s.await(ctx) { // clients come once there is a leader
+		return ctx.Err()
+	}
+	clients, err := n.Listen(fixtures.PortClient)
+	if err != nil {
+		return err
+	}
+	return inprocess.Serve(ctx, clients, s)
+}
+
+func (s *store) await(ctx context.Context) bool {
+	for t := time.NewTicker(tick); ; {
+		s.mu.Lock()
+		ready := s.whole && s.leader != ""
+		s.mu.Unlock()
+		if ready {
+			return true
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// lead tells the others who leads, or finds out that nobody does.
+func (s *store) lead(ctx context.Context) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		leads, late := s.leader == s.n.ID, s.whole && time.Since(s.heard) > patient
+		s.mu.Unlock()
+		if !leads && late && s.first(ctx) {
+			s.mu.Lock()
+			s.epoch++
+			s.leader, leads = s.n.ID, true
+			clear(s.copies)
+			epoch := s.epoch
+			s.mu.Unlock()
+			s.n.Event(history.Event{Kind: history.Elected, Fields: map[string]string{"shard": "0", "term": fmt.Sprint(epoch), "node": s.n.ID}})
+		}
+		if leads {
+			s.each(s.others(), func(id string) { s.follow(ctx, id) })
+		}
+	}
+}
+
+// first says whether no node before this one can lead.
+func (s *store) first(ctx context.Context) bool {
+	for _, id := range s.order {
+		if id == s.n.ID {
+			break
+		}
+		var whole bool
+		if s.call(ctx, id, "Peer.Whole", 0, &whole) == nil && whole {
+			return false
+		}
+	}
+	return true
+}
+
+// follow keeps a node at the leader's heels; one that is new gets everything.
+func (s *store) follow(ctx context.Context, id string) {
+	s.mu.Lock()
+	beat := Beat{Epoch: s.epoch, Leader: s.n.ID}
+	if !s.copies[id] && s.n.Start.Mutant != Unreplicated {
+		beat.Table = maps.Clone(s.table)
+		s.copies[id] = true // what is written from now on goes there as well
+	}
+	s.mu.Unlock()
+	var later uint64
+	if err := s.call(ctx, id, "Peer.Beat", beat, &later); err != nil {
+		s.drop(id)
+	} else if later > beat.Epoch {
+		s.stepDown(later)
+	}
+}
+
+func (s *store) stepDown(epoch uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if epoch > s.epoch {
+		s.epoch, s.leader, s.whole = epoch, "", false
+	}
+}
+
+func (s *store) drop(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.copies, id)
+	if c := s.clients[id]; c != nil {
+		c.Close()
+		delete(s.clients, id)
+	}
+}
+
+func (s *store) hangUp() {
+	for _, id := range s.others() {
+		s.drop(id)
+	}
+}
+
+func (s *store) others() (ids []string) {
+	for _, id := range s.order {
+		if id != s.n.ID {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (s *store) each(ids []string, do func(id string)) {
+	var wg sync.WaitGroup
+	for _, id := range ids {
+		wg.Go(func() { do(id) })
+	}
+	wg.Wait()
+}
+
+var errUnsent = fmt.Errorf("%w: the node can't be reached", inprocess.ErrNotApplied)
+
+// call asks another node.
+func (s *store) call(ctx context.Context, id, method string, args, reply any) error {
+	ctx, cancel := context.WithTimeout(ctx, patient)
+	defer cancel()
+	s.mu.Lock()
+	c := s.clients[id]
+	s.mu.Unlock()
+	if c == nil {
+		conn, err := s.n.Dial(ctx, id)
+		if err != nil {
+			return errUnsent
+		}
+		fresh := rpc.NewClient(conn)
+		s.mu.Lock()
+		if c = s.clients[id]; c == nil {
+			c, s.clients[id] = fresh, fresh
+		} else {
+			defer fresh.Close() // somebody was quicker
+		}
+		s.mu.Unlock()
+	}
+	done := c.Go(method, args, reply, make(chan *rpc.Call, 1)).Done
+	select {
+	case r := <-done:
+		var said rpc.ServerError
+		if r.Error != nil && !errors.As(r.Error, &said) {
+			s.drop(id)
+		}
+		return r.Error
+	case <-ctx.Done():
+		s.drop(id)
+		return ctx.Err()
+	}
+}
+
+// Ask is what a client wants of the leader.
+type Ask struct {
+	Key   string
+	State []byte
+	TTL   time.Duration
+	When  inprocess.Condition
+	Do    string // read, write, touch, remove
+}
+
+// Answer is what it gets.
+type Answer struct {
+	State      []byte
+	Found      bool
+	NotApplied string
+}
+
+// do answers a client, or lets the leader do it.
+func (s *store) do(ctx context.Context, a Ask) (Answer, error) {
+	s.mu.Lock()
+	leader := s.leader
+	s.mu.Unlock()
+	var r Answer
+	var err error
+	switch leader {
+	case "":
+		return r, fmt.Errorf("%w: nobody leads", inprocess.ErrNotApplied)
+	case s.n.ID:
+		r, err = s.apply(ctx, a)
+	default:
+		err = s.call(ctx, leader, "Peer.Do", a, &r)
+	}
+	if err == nil && r.NotApplied != "" {
+		err = fmt.Errorf("%w: %s", inprocess.ErrNotApplied, r.NotApplied)
+	}
+	return r, err
+}
+
+// apply does it here.
+func (s *store) apply(ctx context.Context, a Ask) (Answer, error) {
+	key := &s.keys[maphash.String(s.seed, a.Key)%uint64(len(s.keys))]
+	key.Lock()
+	defer key.Unlock()
+	s.mu.Lock()
+	if s.leader != s.n.ID {
+		s.mu.Unlock()
+		return Answer{NotApplied: "this node does not lead"}, nil
+	}
+	old := s.table[a.Key]
+	r := Answer{State: old.State, Found: old.there()}
+	next := Entry{Key: a.Key, State: old.State}
+	if a.TTL > 0 {
+		next.Expires = time.Now().Add(a.TTL)
+	}
+	switch a.Do {
+	case "write":
+		r.Found = a.When == inprocess.Always || old.there() == (a.When == inprocess.IfPresent)
+		next.State = a.State
+	case "remove":
+		next.Gone = true
+	}
+	if a.Do == "read" || !r.Found {
+		s.mu.Unlock()
+		return r, nil
+	}
+	s.seq++
+	next.Seq = s.seq
+	s.table[a.Key] = next
+	copies := maps.Clone(s.copies)
+	s.mu.Unlock()
+	if len(copies) == 0 && s.n.Start.Mutant != Unreplicated {
+		return r, errors.New("no other node has it")
+	}
+	var ids []string
+	for id := range copies {
+		ids = append(ids, id)
+	}
+	s.each(ids, func(id string) {
+		var ok bool
+		if s.call(ctx, id, "Peer.Copy", next, &ok) != nil {
+			s.drop(id)
+		}
+	})
+	return r, ctx.Err()
+}
+
+// Read implements inprocess.Sessions.
+func (s *store) Read(ctx context.Context, key string) ([]byte, bool, error) {
+	r, err := s.do(ctx, Ask{Do: "read", Key: key})
+	return r.State, r.Found, err
+}
+
+// Write implements inprocess.Sessions.
+func (s *store) Write(ctx context.Context, key string, state []byte, ttl time.Duration, when inprocess.Condition) (bool, error) {
+	r, err := s.do(ctx, Ask{Do: "write", Key: key, State: state, TTL: ttl, When: when})
+	return r.Found, err
+}
+
+// Touch implements inprocess.Sessions.
+func (s *store) Touch(ctx context.Context, key string, ttl time.Duration) ([]byte, bool, error) {
+	r, err := s.do(ctx, Ask{Do: "touch", Key: key, TTL: ttl})
+	return r.State, r.Found, err
+}
+
+// Remove implements inprocess.Sessions.
+func (s *store) Remove(ctx context.Context, key string) ([]byte, bool, error) {
+	r, err := s.do(ctx, Ask{Do: "remove", Key: key})
+	return r.State, r.Found, err
+}
+
+// Peer is what nodes ask each other.
+type Peer struct {
+	s   *store
+	ctx context.Context
+}
+
+// Beat says who leads; with everything that there is, for a node that is new.
+type Beat struct {
+	Epoch  uint64
+	Leader string
+	Table  map[string]Entry // nil: nothing new
+}
+
+// Whole says whether the node could lead.
+func (p *Peer) Whole(_ int, whole *bool) error {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	*whole = p.s.whole
+	return nil
+}
+
+// Beat is the leader's word; the answer is the latest epoch that the node knows.
+func (p *Peer) Beat(b Beat, epoch *uint64) error {
+	s := p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*epoch = s.epoch
+	if b.Epoch < s.epoch {
+		return nil
+	}
+	s.epoch, s.leader, s.heard, *epoch = b.Epoch, b.Leader, time.Now(), b.Epoch
+	if b.Table != nil {
+		for _, e := range b.Table {
+			s.keep(e)
+		}
+		s.whole = true
+	}
+	return nil
+}
+
+// Copy takes a write.
+func (p *Peer) Copy(e Entry, ok *bool) error {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.s.keep(e)
+	*ok = true
+	return nil
+}
+
+// keep takes an entry unless a later one is there. s.mu is held.
+func (s *store) keep(e Entry) {
+	if s.table[e.Key].Seq < e.Seq {
+		s.table[e.Key] = e
+		s.seq = max(s.seq, e.Seq)
+	}
+}
+
+// Do is what a client of another node asked for.
+func (p *Peer) Do(a Ask, r *Answer) (err error) {
+	*r, err = p.s.apply(p.ctx, a)
+	return err
+}
+
+// probe asks a node over a connection whether it is there.
+func probe(ctx context.Context, c net.Conn) error {
+	client := rpc.NewClient(c)
+	defer client.Close()
+	var whole bool
+	select {
+	case r := <-client.Go("Peer.Whole", 0, &whole, make(chan *rpc.Call, 1)).Done:
+		return r.Error
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
