@@ -136,9 +136,10 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 			s.Panicked(p)
 		}
 	}()
+	now := s.now()
 	s.mu.Lock()
 	v := s.view
-	if s.now()-s.at > fresh {
+	if now-s.at > fresh {
 		v.Fit = false
 	}
 	s.turn++

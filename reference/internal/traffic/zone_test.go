@@ -179,7 +179,13 @@ func TestTruncation(t *testing.T) {
 func TestReopen(t *testing.T) {
 	doors, err := Doors([]string{"a-1"}, []string{"a"}, map[string]string{"a-1": "127.1.1.1:6379"})
 	require.NoError(t, err)
-	s, err := Listen("127.0.0.1:0", NewZone("example.test", "a-1", []string{"a"}, doors), func() time.Duration { return 0 })
+	var broken atomic.Bool
+	s, err := Listen("127.0.0.1:0", NewZone("example.test", "a-1", []string{"a"}, doors), func() time.Duration {
+		if broken.Load() {
+			panic("no clock")
+		}
+		return 0
+	})
 	require.NoError(t, err)
 	s.Set(View{Fit: true}, 0)
 	var panics atomic.Int64
@@ -196,11 +202,10 @@ func TestReopen(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- s.Run(ctx) }()
 		require.Eventually(t, func() bool { _, err := ask(); return err == nil }, 5*time.Second, 10*time.Millisecond)
-		zone := s.zone
-		s.zone = nil
+		broken.Store(true)
 		_, err := ask()
 		require.Error(t, err)
-		s.zone = zone
+		broken.Store(false)
 		_, err = ask()
 		require.NoError(t, err)
 		cancel()
