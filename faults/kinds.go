@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/internal/closest"
 )
 
 // KindInfo describes a kind of fault for a person.
@@ -55,7 +56,7 @@ func New(name string, params map[string]string, topo *fixtures.Topology) (Fault,
 		for _, i := range Kinds() {
 			names = append(names, i.Kind)
 		}
-		return nil, fmt.Errorf("no fault is called %q; there are %s", name, strings.Join(names, ", "))
+		return nil, fmt.Errorf("no fault is called %q; %s", name, closest.Meant(name, names))
 	}
 	spec := Spec{Kind: name, Params: map[string]string{}}
 	for _, p := range k.info.Params {
@@ -66,7 +67,7 @@ func New(name string, params map[string]string, topo *fixtures.Topology) (Fault,
 		case !given:
 			v = p.Default
 		case len(p.Values) > 0 && !slices.Contains(p.Values, v):
-			return nil, fmt.Errorf("%s: %s=%s is not one of %s", name, p.Name, v, strings.Join(p.Values, ", "))
+			return nil, fmt.Errorf("%s: %s=%s is not one of %s%s", name, p.Name, v, strings.Join(p.Values, ", "), perhaps(v, p.Values))
 		}
 		spec.Params[p.Name] = v
 	}
@@ -88,4 +89,12 @@ func paramNames(i KindInfo) []string {
 		names = append(names, p.Name)
 	}
 	return names
+}
+
+// perhaps adds what a typo probably meant to a list of all.
+func perhaps(word string, words []string) string {
+	if c := closest.To(word, words); c != "" {
+		return "; did you mean " + c + "?"
+	}
+	return ""
 }

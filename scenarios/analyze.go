@@ -42,7 +42,7 @@ func Analyze(dir string) (*slo.Result, error) {
 func storedAs(dir string) (*Spec, *Rules, error) {
 	rules, err := LoadRules(filepath.Join(dir, rulesFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%s is not the folder of a run: it has no %s", dir, rulesFile)
+		return nil, nil, fmt.Errorf("%s is not the folder of a run: it has no %s; name one that fivenines run made, such as those in runs/", dir, rulesFile)
 	}
 	if err != nil {
 		return nil, nil, err

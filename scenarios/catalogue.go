@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/internal/closest"
 )
 
 //go:embed catalogue/*.yaml
@@ -61,7 +62,7 @@ func Named(name string) (*Spec, error) {
 		}
 		names = append(names, e.Name)
 	}
-	return nil, fmt.Errorf("no scenario is called %q; %s", name, meant(name, names))
+	return nil, fmt.Errorf("no scenario is called %q; %s", name, closest.Meant(name, names))
 }
 
 // topologies by name.
@@ -76,7 +77,7 @@ func Topology(name string) (*fixtures.Topology, error) {
 	if t, ok := topologies[name]; ok {
 		return t(), nil
 	}
-	return nil, fmt.Errorf("no topology is called %q; %s, or the path of a file", name, strings.TrimSuffix(meant(name, TopologyNames()), "?"))
+	return nil, fmt.Errorf("no topology is called %q; %s, or the path of a file", name, strings.TrimSuffix(closest.Meant(name, TopologyNames()), "?"))
 }
 
 // TopologyNames lists the embedded topologies.

@@ -9,6 +9,7 @@ import (
 	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/loadgen"
 	"github.com/fivenines/fivenines/loadgen/history"
+	"github.com/fivenines/fivenines/loadgen/livemetrics"
 	"github.com/fivenines/fivenines/slo"
 )
 
@@ -30,6 +31,9 @@ type Options struct {
 
 	// Rules are what is judged by; nil is DefaultRules.
 	Rules *Rules
+
+	// Metrics show the run while it goes on; nil: nobody looks.
+	Metrics *livemetrics.Metrics
 }
 
 // ErrInterrupted says that the caller's context ended the run. Everything was
@@ -144,10 +148,11 @@ func (t *trial) bringUp(ctx context.Context) (err error) {
 	if t.faults, err = t.makeFaults(); err != nil {
 		return err
 	}
-	t.gen, err = loadgen.New(t.workload(), t.history, t.history.Now)
+	t.gen, err = loadgen.New(t.workload(), t.live.Recorder(t.history), t.history.Now)
 	if err != nil {
 		return fmt.Errorf("make the load: %w", err)
 	}
+	t.live.Generator(t.gen.Snapshot)
 	return nil
 }
 
@@ -233,6 +238,7 @@ func (r *run) finish(ctx context.Context, err error) (*slo.Result, error) {
 		return nil, err // nothing was asked of the system: nothing to judge
 	}
 	res, jerr := Analyze(r.opt.Out)
+	r.showVerdict(res)
 	if jerr == nil {
 		jerr = WriteReports(r.opt.Out, res)
 	}

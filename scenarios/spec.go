@@ -19,10 +19,10 @@ import (
 // and what must still hold. [Default] gives every field a value; a file states
 // only what differs.
 type Spec struct {
-	Name        string      `yaml:"name"`
-	Description string      `yaml:"description,omitempty"`
-	Topology    TopologyRef `yaml:"topology"`
-	Target      string      `yaml:"target"`
+	Name        string      `yaml:"name"`                  // of lower-case letters, digits and hyphens
+	Description string      `yaml:"description,omitempty"` // for people: list and reports show it
+	Topology    TopologyRef `yaml:"topology"`              // an embedded one by name, the path of a file, or in full
+	Target      string      `yaml:"target"`                // the system under test
 	// Settings of the target, added to those of the topology: replace_after: 4s.
 	Settings map[string]string `yaml:"settings,omitempty"`
 	Workload Workload          `yaml:"workload"`
@@ -165,9 +165,9 @@ type Steady struct {
 // FaultSpec is one fault on the timeline, as a line of text that a report may
 // have printed, or as kind and params.
 type FaultSpec struct {
-	Fault  string            `yaml:"fault,omitempty"`
-	Kind   string            `yaml:"kind,omitempty"`
-	Params map[string]string `yaml:"params,omitempty"`
+	Fault  string            `yaml:"fault,omitempty"`  // the whole fault as text, in place of kind and params: region-loss(region=primary)
+	Kind   string            `yaml:"kind,omitempty"`   // what breaks: see fivenines list
+	Params map[string]string `yaml:"params,omitempty"` // of the kind; those with defaults may be left out
 	// At counts from the start of the load; 0 is timeline.before. A seeded
 	// part of a second is added per trial, so that trials do not all hit the
 	// same phase of the platform's heartbeats.

@@ -16,8 +16,10 @@ import (
 
 	"github.com/fivenines/fivenines/faults"
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/internal/closest"
 	"github.com/fivenines/fivenines/loadgen"
 	"github.com/fivenines/fivenines/loadgen/history"
+	"github.com/fivenines/fivenines/loadgen/livemetrics"
 	"github.com/fivenines/fivenines/slo"
 )
 
@@ -84,7 +86,8 @@ type run struct {
 	history *history.Writer
 	loaded  bool // load was offered at least once
 	judge   *slo.Judge
-	decided bool // by the trials so far
+	decided bool             // by the trials so far
+	live    *livemetrics.Run // nil: nobody looks
 }
 
 // trial is one trial's state.
@@ -132,7 +135,7 @@ func prepare(spec *Spec, opt Options) (*run, error) {
 		return nil, fmt.Errorf("scenario %s is for the target %s, not %s", spec.Name, spec.Target, opt.Target.Name())
 	}
 	if ms := opt.Target.Mutants(); opt.Mutant != "" && !slices.Contains(ms, opt.Mutant) {
-		return nil, fmt.Errorf("target %s has no mutant called %q; %s", opt.Target.Name(), opt.Mutant, meant(opt.Mutant, ms))
+		return nil, fmt.Errorf("target %s has no mutant called %q; %s", opt.Target.Name(), opt.Mutant, closest.Meant(opt.Mutant, ms))
 	}
 	if _, ok := opt.Target.(fixtures.Resolved); spec.Workload.Through == ThroughDNS && !ok {
 		return nil, fmt.Errorf("workload.through: %s: the target %s has no DNS that clients could ask; use %s or %s", ThroughDNS, opt.Target.Name(), ThroughNodes, ThroughBalancers)
@@ -157,6 +160,7 @@ func prepare(spec *Spec, opt Options) (*run, error) {
 	if r.history, err = history.CreateDir(opt.Out, r.manifest()); err != nil {
 		return nil, fmt.Errorf("write the run's folder: %w", err)
 	}
+	r.live = opt.Metrics.Begin(r.shown())
 	return r, nil
 }
 
@@ -190,6 +194,7 @@ func (r *run) record(e history.Event) {
 	}
 	r.history.Event(e)
 	r.opt.Progress.Event(e)
+	r.live.Event(e)
 }
 
 // close ends the record and exports it for other tools.
@@ -237,6 +242,7 @@ func (t *trial) close() error {
 	defer cancel()
 	var errs []error
 	if t.gen != nil {
+		t.live.Generator(nil)
 		errs = append(errs, t.gen.Close())
 	}
 	down := true
@@ -290,7 +296,9 @@ func (t *trial) keepLogs() error {
 func (t *trial) phase(format string, args ...any) { t.phaseFor(0, format, args...) }
 
 func (t *trial) phaseFor(d time.Duration, format string, args ...any) {
-	t.opt.Progress.Phase(Phase{Trial: t.n, Trials: max(t.spec.Trials, t.spec.MaxTrials), Text: fmt.Sprintf(format, args...), Lasts: d})
+	text := fmt.Sprintf(format, args...)
+	t.opt.Progress.Phase(Phase{Trial: t.n, Trials: max(t.spec.Trials, t.spec.MaxTrials), Text: text, Lasts: d})
+	t.live.Phase(t.n, text)
 }
 
 // because prefers the reason for which the context ended to what broke when it did.

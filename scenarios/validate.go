@@ -11,6 +11,7 @@ import (
 
 	"github.com/fivenines/fivenines/faults"
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/internal/closest"
 	"github.com/fivenines/fivenines/scenarios/internal/strict"
 	"github.com/fivenines/fivenines/slo"
 )
@@ -106,7 +107,7 @@ func (v *validator) region(field, name string, topo *fixtures.Topology) {
 	for _, r := range topo.Regions {
 		names = append(names, r.Name)
 	}
-	v.fail(field, "no region is called %q; %s", name, meant(name, names))
+	v.fail(field, "no region is called %q; %s", name, closest.Meant(name, names))
 }
 
 func (v *validator) workload(w *Workload, topo *fixtures.Topology) {
@@ -247,7 +248,7 @@ func (v *validator) fault(s *Spec, i int, at string, kinds []string, topo *fixtu
 		return
 	}
 	if !slices.Contains(kinds, kind) {
-		v.fail(field, "no fault is called %q; %s", kind, meant(kind, kinds))
+		v.fail(field, "no fault is called %q; %s", kind, closest.Meant(kind, kinds))
 		return
 	}
 	if topo == nil {
@@ -278,7 +279,7 @@ func (v *validator) objectives(s *Spec) {
 	for _, name := range slices.Sorted(maps.Keys(s.Objectives)) {
 		field := "objectives." + name
 		if !slices.Contains(names, name) {
-			v.fail(field, "no objective is called %q; %s", name, meant(name, names))
+			v.fail(field, "no objective is called %q; %s", name, closest.Meant(name, names))
 			continue
 		}
 		expr, err := v.rules.objective(name, s.Objectives[name])
@@ -310,13 +311,4 @@ func (v *validator) trials(s *Spec) {
 		}
 	}
 	v.fail("max_trials", "no objective bounds a quantile over trials, so that nothing decides when to stop; declare one such as failover: p90 < 5 s")
-}
-
-// meant ends an error about a name that does not exist: what was probably
-// meant, or what there is.
-func meant(name string, names []string) string {
-	if c := strict.Closest(name, names); c != "" {
-		return "did you mean " + c + "?"
-	}
-	return "there are " + strings.Join(names, ", ")
 }

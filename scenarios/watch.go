@@ -62,6 +62,7 @@ func (t *trial) watch(ctx context.Context, phase string, lasts time.Duration) er
 				continue // what is still under way at the end of the schedule is waited for
 			}
 			holds := t.steady.add(phase, len(t.inForce()) > 0, iv)
+			t.live.Steady(holds)
 			t.opt.Progress.Sample(Sample{
 				Trial: t.n, Rate: t.spec.Workload.Rate, Interval: iv,
 				Steady: holds, Faults: faultTexts(t.inForce()),

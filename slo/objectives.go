@@ -8,22 +8,24 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fivenines/fivenines/internal/closest"
 )
 
 // Names of the objectives that a scenario may declare, with the measure that
 // each one bounds (strictly below the maximum for durations, at most for counts).
 const (
-	Failover         = "failover"             // seconds, Measures.Failover.Value
-	SessionLoss      = "session-loss"         // count
-	LostWrites       = "lost-writes"          // count
-	Regressed        = "regressed"            // count
+	Failover         = "failover"             // seconds: the longest outage of any partition (Measures.Failover.Value)
+	SessionLoss      = "session-loss"         // count: sessions acknowledged and neither closed nor expired that strong reads do not find
+	LostWrites       = "lost-writes"          // count: acknowledged writes that no later state has
+	Regressed        = "regressed"            // count: sessions found in a state older than the last acknowledged one
 	StaleReads       = "stale-reads"          // count: stale, backward, phantom and corrupt reads
-	Expiry           = "expiry"               // count
+	Expiry           = "expiry"               // count: sessions that expired early, lived on after their time and the grace, or came back
 	Linearizability  = "linearizability"      // count of histories that are not linearizable
-	RPO              = "rpo"                  // seconds
-	RTO              = "rto"                  // seconds
-	MTTD             = "mttd"                 // seconds, mean over trials
-	MTTR             = "mttr"                 // seconds, mean over trials
+	RPO              = "rpo"                  // seconds: how far back acknowledged writes were lost; 0 if none was
+	RTO              = "rto"                  // seconds from the fault until the steady state holds again and stays
+	MTTD             = "mttd"                 // seconds from the fault to its detection, mean over trials
+	MTTR             = "mttr"                 // seconds from the detection to the steady state, mean over trials
 	Availability     = "availability"         // share of good operations in the run, minimum
 	Capacity         = "capacity"             // achieved over target rate before the fault, minimum
 	ReadYourWrites   = "read-your-writes"     // count: eventual reads that lack a write of their own session's writer
@@ -115,7 +117,7 @@ var timeUnits = map[string]float64{"ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 
 func ParseTarget(name, expr string) (Target, error) {
 	i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
 	if i < 0 {
-		return Target{}, fmt.Errorf("no objective is called %q; there are %s", name, strings.Join(Names(), ", "))
+		return Target{}, fmt.Errorf("no objective is called %q; %s", name, closest.Meant(name, Names()))
 	}
 	want := map[unit]string{
 		seconds: `a bound on a duration, such as "< 5 s"`,

@@ -21,7 +21,8 @@ func balancerCommand() *cobra.Command {
 		Short: "Run the load balancer of a region",
 		Long: "Run the load balancer of a region in the foreground until it is told to stop (SIGTERM, SIGINT).\n" +
 			"run and up start it themselves; the file is JSON as they write it to services/ of the data folder.",
-		Args: cobra.NoArgs,
+		Example: `  fivenines balancer --config services/lb-us-east-1.json`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			b, err := os.ReadFile(file)
 			if err != nil {

@@ -26,7 +26,7 @@ func checkCommand() *cobra.Command {
 				return err
 			}
 			if len(files) == 0 {
-				return usageError("check needs at least one file")
+				return usageError("check needs at least one file; fivenines check --help shows examples")
 			}
 			var errs []error
 			for _, f := range files {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fivenines/fivenines/internal/closest"
 	"github.com/fivenines/fivenines/reports"
 	"github.com/fivenines/fivenines/scenarios"
 	"github.com/fivenines/fivenines/slo"
@@ -39,7 +40,7 @@ with four on each side a complete separation can be told at 5 % (one measure), m
   fivenines compare BASE NEW --format markdown >> "$GITHUB_STEP_SUMMARY"`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usageError("compare needs two runs, BASE and NEW, not %d", len(args))
+				return usageError("compare needs two runs, BASE and NEW, not %d; it is used as: fivenines compare BASE NEW", len(args))
 			}
 			return nil
 		},
@@ -49,7 +50,7 @@ with four on each side a complete separation can be told at 5 % (one measure), m
 				"json": reports.CompareJSON, "markdown": reports.CompareMarkdown,
 			}[format]
 			if !ok {
-				return usageError("no format is called %q; there are json, markdown, text", format)
+				return usageError("no format is called %q; %s", format, closest.Meant(format, []string{"json", "markdown", "text"}))
 			}
 			var p scenarios.Percent
 			if err := p.UnmarshalText([]byte(margin)); err != nil {
@@ -58,7 +59,7 @@ with four on each side a complete separation can be told at 5 % (one measure), m
 			o.Margin = p.Share()
 			for _, m := range o.Measures {
 				if !slices.Contains(compare.Names(), m) {
-					return usageError("no measure is called %q; there are %s", m, strings.Join(compare.Names(), ", "))
+					return usageError("no measure is called %q; %s", m, closest.Meant(m, compare.Names()))
 				}
 			}
 			if !(o.Alpha > 0 && o.Alpha < 0.5) || o.Margin <= 0 {

@@ -17,11 +17,13 @@ func downCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "End what fivenines up holds",
-		Args:  cobra.NoArgs,
+		Example: `  fivenines down
+  fivenines down --name small`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := readState(name)
 			if errors.Is(err, errNotUp) {
-				return runError(fmt.Errorf("%q %w", name, errNotUp))
+				return runError(fmt.Errorf("%q %w; fivenines up starts it", name, errNotUp))
 			}
 			if err != nil {
 				return runError(err)
@@ -52,7 +54,9 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the nodes of what fivenines up holds",
-		Args:  cobra.NoArgs,
+		Example: `  fivenines status
+  fivenines status --json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := readState(name)
 			if errors.Is(err, errNotUp) {

@@ -18,7 +18,8 @@ func linksCommand() *cobra.Command {
 		Short: "Hold the links between regions (Toxiproxy), steered over HTTP",
 		Long: "Hold the links between regions until it is told to stop (SIGTERM, SIGINT). run and up start it themselves, in\n" +
 			"the container between the regions. Whoever steers it must know the token in " + control.TokenEnv + ".",
-		Args: cobra.NoArgs,
+		Example: `  fivenines links --listen 127.0.0.1:8474`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := control.Serve(c.Context(), addr); err != nil {
 				return runError(err)

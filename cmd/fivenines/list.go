@@ -54,7 +54,9 @@ func listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List scenarios, faults, topologies, targets and objectives",
-		Args:  cobra.NoArgs,
+		Example: `  fivenines list
+  fivenines list --json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := everything()
 			if err != nil {

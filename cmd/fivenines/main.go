@@ -4,6 +4,8 @@
 // and the platform that comes with it, as only reference/undertest does beside it.
 package main
 
+//go:generate go test -run TestReferenceIsCurrent -update .
+
 import (
 	"context"
 	"errors"
@@ -46,7 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitMet
 	}
@@ -56,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exit.code
 	}
 	// What cobra itself refuses (commands, flags, arguments) is bad usage.
-	complain(stderr, err)
+	complain(stderr, refused(cmd, err))
 	return exitUsage
 }
 
@@ -65,7 +67,7 @@ func complain(w io.Writer, err error) {
 	if err == nil {
 		return
 	}
-	for line := range strings.SplitSeq(strings.TrimSpace(err.Error()), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(advised(err).Error()), "\n") {
 		if line = strings.TrimSpace(line); line != "" {
 			fmt.Fprintln(w, "fivenines:", line)
 		}
@@ -112,7 +114,11 @@ func newRootCmd() *cobra.Command {
 		Short: "Does this multi-region session platform really keep 99.999 %?",
 		Long: `fivenines brings a multi-region session platform up, loads it, takes parts of it
 away, and says from what the clients saw how long the failover took, what was
-lost, and whether each objective was met.`,
+lost, and whether each objective was met.
+
+Begin with fivenines doctor and fivenines run region-loss; docs/tutorial.md goes on from there.
+FIVENINES_RPS, _SESSIONS, _TRIALS, _BEFORE, _AFTER, _TOPOLOGY and _BACKEND in the environment
+set the defaults of the flags of those names, wherever a command has them. NO_COLOR is respected.`,
 		Example: `  fivenines run region-loss
   fivenines list
   fivenines check my-scenario.yaml`,
@@ -130,6 +136,7 @@ lost, and whether each objective was met.`,
 	for _, c := range commands {
 		root.AddCommand(c())
 	}
+	dress(root)
 	return root
 }
 

@@ -34,7 +34,8 @@ func nodeCommand() *cobra.Command {
 		Short: "Run one node of the reference platform",
 		Long: "Run one node of the reference platform in the foreground until it is told to stop (SIGTERM, SIGINT).\n" +
 			"run and up start nodes themselves; the file is JSON as they write it to each node's folder.",
-		Args: cobra.NoArgs,
+		Example: `  fivenines node --config us-east-1-a/node.json`,
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			b, err := os.ReadFile(file)
 			if err != nil {

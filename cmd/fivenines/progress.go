@@ -41,6 +41,13 @@ func newProgress(w io.Writer, quiet, plain bool) (p scenarios.Progress, done fun
 	return l, l.done
 }
 
+// tell is Phase for progress that may be nobody's.
+func tell(p scenarios.Progress, ph scenarios.Phase) {
+	if p != nil {
+		p.Phase(ph)
+	}
+}
+
 // sampleText is the numbers of one window of load.
 func sampleText(s scenarios.Sample) string {
 	served := 0.0

@@ -52,7 +52,9 @@ func healthCommand() *cobra.Command {
 		Use:   "health [--all-regions]",
 		Short: "Say whether every region and shard of what fivenines up holds is well",
 		Long:  "health asks every node. It exits 0 if all is well, 1 if something is not, and names it.",
-		Args:  cobra.NoArgs,
+		Example: `  fivenines health
+  fivenines health --all-regions`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, es, err := running(name)
 			if err != nil {
@@ -298,6 +300,8 @@ func verifyRecoveryCommand() *cobra.Command {
 		Long: `--check-data reads every object of the archive and verifies its checksum, and compares the replicas of
 each shard. --check-sessions reads every archived session through the front doors by strong reads. Exit status: 0 all is
 there, 1 something is lost or damaged.`,
+		Example: `  fivenines verify-recovery --check-data
+  fivenines verify-recovery --check-sessions --check-data --archive /var/archive`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !sessions && !data {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fivenines/fivenines/internal/closest"
 	"github.com/fivenines/fivenines/reports"
 	"github.com/fivenines/fivenines/scenarios"
 	"github.com/fivenines/fivenines/slo"
@@ -77,7 +78,7 @@ func reportCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, f := range want {
 				if _, ok := formats[f]; !ok {
-					return usageError("no format is called %q; there are %s", f, strings.Join(slices.Sorted(maps.Keys(formats)), ", "))
+					return usageError("no format is called %q; %s", f, closest.Meant(f, slices.Sorted(maps.Keys(formats))))
 				}
 			}
 			if out == "-" && len(want) != 1 {

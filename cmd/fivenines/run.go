@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/internal/closest"
 	"github.com/fivenines/fivenines/reports"
 	"github.com/fivenines/fivenines/scenarios"
 	"github.com/fivenines/fivenines/slo"
@@ -32,6 +33,7 @@ type runFlags struct {
 	judged               *scenarios.Rules // by these
 	over                 scenarios.Overrides
 	quiet, plain         bool
+	metrics              metricsFlags
 }
 
 func runCommand() *cobra.Command {
@@ -45,6 +47,7 @@ session back, and judges the record. Exit status: 0 every declared objective met
 		Example: `  fivenines run region-loss
   fivenines run node-crash --rps 5000 --sessions 10000 --seed 7
   fivenines run my-scenario.yaml --out /tmp/my-run
+  fivenines run region-loss --metrics 127.0.0.1:9464   # for Prometheus, while it goes on
   fivenines run region-loss --mutant no-failover   # broken on purpose: must be missed`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -54,7 +57,6 @@ session back, and judges the record. Exit status: 0 every declared objective met
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print the verdict only")
 	return cmd
 }
 
@@ -78,7 +80,9 @@ func (f *runFlags) register(cmd *cobra.Command) {
 	fl.Int64Var(&f.over.Seed, "seed", 0, "what all random choices come from (default a random one, which is printed)")
 	fl.StringVar(&f.out, "out", "", "the run's folder, new or empty (default runs/TIME-SCENARIO)")
 	fl.StringVar(&f.mutant, "mutant", "", "start the target broken on purpose; the verdict must be missed")
-	fl.BoolVar(&f.plain, "plain", false, "plain lines instead of a live display")
+	fl.BoolVar(&f.plain, "plain", false, "plain lines instead of a live display, as where nobody looks")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but the verdict, as one line, and errors")
+	f.metrics.register(cmd)
 	cmd.MarkFlagsMutuallyExclusive("duration", "after")
 }
 
@@ -93,6 +97,11 @@ func (f *runFlags) runAll(cmd *cobra.Command, names []string) error {
 		return err
 	}
 	raiseFileLimit()
+	end, err := f.metrics.serve(cmd, f.quiet)
+	if err != nil {
+		return err
+	}
+	defer end()
 	var worst error
 	for i, s := range specs {
 		out := f.out
@@ -226,7 +235,7 @@ func (f *runFlags) prepare(name string, spec *scenarios.Spec) (*scenarios.Spec, 
 		return nil, nil, nil, err
 	}
 	if ms := target.Mutants(); f.mutant != "" && !slices.Contains(ms, f.mutant) {
-		return nil, nil, nil, usageError("target %s has no mutant called %q; there are %s", run.Target, f.mutant, strings.Join(ms, ", "))
+		return nil, nil, nil, usageError("target %s has no mutant called %q; %s", run.Target, f.mutant, closest.Meant(f.mutant, ms))
 	}
 	return run, backend, target, nil
 }
@@ -245,7 +254,7 @@ func (f *runFlags) runOne(cmd *cobra.Command, name string, spec *scenarios.Spec,
 	if !f.quiet {
 		fmt.Fprintf(w, "fivenines %s: seed %d, %s backend, target %s, into %s\n", run.Name, run.Seed, f.backend, run.Target, out)
 	}
-	if f.mutant != "" {
+	if f.mutant != "" && !f.quiet {
 		shout(w, f.mutant)
 	}
 	progress, done := newProgress(w, f.quiet, f.plain)
@@ -253,6 +262,7 @@ func (f *runFlags) runOne(cmd *cobra.Command, name string, spec *scenarios.Spec,
 		Reapers: reapers(),
 		Backend: backend, Target: target, Out: out, Progress: progress,
 		Mutant: f.mutant, Version: version(), Command: again, Rules: f.judged,
+		Metrics: f.metrics.shown,
 	})
 	done()
 	if res != nil {
@@ -267,7 +277,7 @@ func (f *runFlags) runOne(cmd *cobra.Command, name string, spec *scenarios.Spec,
 			fmt.Fprintln(w, "to run it again:", again)
 		}
 		return runError(err)
-	case res.Verdict != slo.Met:
+	case res.Verdict != slo.Met && !f.quiet:
 		fmt.Fprintln(w, "to run it again:", again)
 	}
 	return verdictError(res.Verdict)

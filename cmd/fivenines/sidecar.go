@@ -17,10 +17,11 @@ func init() { commands = append(commands, tunnelCommand, netfaultCommand) }
 // starts both, in containers of their own.
 func tunnelCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "tunnel NETWORK...",
-		Short:  "Carry connections to networks, over standard input and output",
-		Hidden: true,
-		Args:   cobra.MinimumNArgs(1),
+		Use:     "tunnel NETWORK...",
+		Short:   "Carry connections to networks, over standard input and output",
+		Example: `  fivenines tunnel 198.18.0.0/24`,
+		Hidden:  true,
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var within []netip.Prefix
 			for _, a := range args {
@@ -40,10 +41,11 @@ func tunnelCommand() *cobra.Command {
 
 func netfaultCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "netfault COMMAND",
-		Short:  "Disturb the packets of the network namespace that it runs in",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Use:     "netfault COMMAND",
+		Short:   "Disturb the packets of the network namespace that it runs in",
+		Example: `  fivenines netfault serve`,
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := netfault.Main(args, os.Stdin, c.OutOrStdout()); err != nil {
 				return runError(err)

@@ -323,7 +323,7 @@ before, and was again afterwards. RUN is a run's folder or its result.json.`,
   fivenines slo budget RUN --scale 60   # each second of the run stands for a minute`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError("slo budget needs a run: its folder, or its result.json")
+				return usageError("slo budget needs a run: its folder, or its result.json; fivenines run makes one in runs/")
 			}
 			b := budgets{scale: scale, flags: &o, policy: budget.Workbook(), limit: math.Inf(1)}
 			if policy != "" {

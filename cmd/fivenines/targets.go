@@ -5,11 +5,11 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/fivenines/fivenines/fixtures"
 	"github.com/fivenines/fivenines/fixtures/container"
 	"github.com/fivenines/fivenines/fixtures/process"
+	"github.com/fivenines/fivenines/internal/closest"
 	"github.com/fivenines/fivenines/reference/target"
 )
 
@@ -70,5 +70,5 @@ func named[T any](what, name string, all map[string]func() (T, error)) (T, error
 		return mk()
 	}
 	var none T
-	return none, usageError("no %s is called %q; there is %s", what, name, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+	return none, usageError("no %s is called %q; %s", what, name, closest.Meant(name, slices.Sorted(maps.Keys(all))))
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/fivenines/fivenines/faults"
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/internal/closest"
 	"github.com/fivenines/fivenines/loadgen/history"
 	"github.com/fivenines/fivenines/scenarios"
 )
@@ -81,7 +82,7 @@ func (f *upFlags) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	if ms := target.Mutants(); f.mutant != "" && !slices.Contains(ms, f.mutant) {
-		return usageError("target %s has no mutant called %q; there are %s", f.target, f.mutant, strings.Join(ms, ", "))
+		return usageError("target %s has no mutant called %q; %s", f.target, f.mutant, closest.Meant(f.mutant, ms))
 	}
 	if f.detach {
 		return f.detached(cmd)

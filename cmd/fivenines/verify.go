@@ -172,27 +172,33 @@ func (f *verifyFlags) run(cmd *cobra.Command, names []string, model *projection.
 		out = defaultOut("verify", time.Now())
 	}
 	w := cmd.ErrOrStderr()
-	if f.mutant != "" {
+	if f.mutant != "" && !f.quiet {
 		shout(w, f.mutant)
 	}
-	progress, done := newProgress(w, false, f.plain)
+	end, err := f.metrics.serve(cmd, f.quiet)
+	if err != nil {
+		return nil, "", err
+	}
+	defer end()
+	progress, done := newProgress(w, f.quiet, f.plain)
 	defer done()
 	v, err := scenarios.Verify(cmd.Context(), specs, scenarios.VerifyOptions{
 		Options: scenarios.Options{
 			Reapers: reapers(),
 			Backend: backend, Target: target, Out: out, Progress: progress, Mutant: f.mutant, Version: version(),
 			Command: f.again(cmd, append([]string{"verify"}, what...), f.over.Seed), Rules: f.judged,
+			Metrics: f.metrics.shown,
 		},
 		Model: model, Projection: o,
 		Began: func(n, of int, s *scenarios.Spec) {
-			progress.Phase(scenarios.Phase{Text: fmt.Sprintf("scenario %d of %d: %s, %d trials", n, of, s.Name, s.Trials)})
+			tell(progress, scenarios.Phase{Text: fmt.Sprintf("scenario %d of %d: %s, %d trials", n, of, s.Name, s.Trials)})
 		},
 		Ran: func(s *scenarios.Spec, res *slo.Result, err error) {
 			if errors.Is(err, fixtures.ErrNotHere) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "fivenines: %s is left out: %v\n", s.Name, err)
 			}
 			if res != nil {
-				progress.Phase(scenarios.Phase{Text: s.Name + ": " + res.Summary})
+				tell(progress, scenarios.Phase{Text: s.Name + ": " + res.Summary})
 			}
 		},
 	})
@@ -250,8 +256,12 @@ func writeVerification(dir string, v *slo.Verification) error {
 
 func (f *verifyFlags) print(cmd *cobra.Command, v *slo.Verification, out string) error {
 	w := cmd.OutOrStdout()
-	if f.asJSON {
+	switch {
+	case f.asJSON:
 		return reports.VerifyJSON(w, v)
+	case f.quiet:
+		_, err := fmt.Fprintf(w, "verify: %s%s\n", v.Verdict, mutantNote(f.mutant))
+		return err
 	}
 	if err := reports.VerifyTerminal(w, v, colorful(w)); err != nil {
 		return err

@@ -132,11 +132,11 @@ func (o *Op) Latency() time.Duration { return o.End - o.Intended }
 // the ones named here are the ones that measures know.
 const (
 	// Harness.
-	RunStarted    = "run-started"
-	TrialStarted  = "trial-started"
-	TrialVoid     = "trial-void" // Detail: why no fault was injected
-	LoadStarted   = "load-started"
-	LoadStopped   = "load-stopped"
+	RunStarted    = "run-started"     // Subject: the scenario
+	TrialStarted  = "trial-started"   // Fields: "seed"
+	TrialVoid     = "trial-void"      // Detail: why no fault was injected
+	LoadStarted   = "load-started"    // Fields: "phase" (main, settle)
+	LoadStopped   = "load-stopped"    // every operation of it has ended; Fields: "phase"
 	FaultAsked    = "fault-asked"     // Subject: the fault as text; Parts: what it takes away
 	FaultProved   = "fault-proved"    // Proof in Fields: "took" and "spared"
 	FaultUnproved = "fault-unproved"  // Detail: what was expected and not seen, or hit and not expected
@@ -164,9 +164,9 @@ const (
 	// Services beside the nodes.
 	ServiceAbsent = "service-absent" // Subject: which; Detail: why
 	ServerDown    = "server-down"    // a load balancer sends no more clients to a node; Parts: node, region
-	ServerUp      = "server-up"
-	AlertFiring   = "alert-firing" // Subject: the alert; Parts: what it is about; Detail: what it says, and to whom
-	AlertResolved = "alert-resolved"
+	ServerUp      = "server-up"      // it is sent clients again; Parts: node, region
+	AlertFiring   = "alert-firing"   // Subject: the alert; Parts: what it is about; Detail: what it says, and to whom
+	AlertResolved = "alert-resolved" // it does not hold any more; Subject: the alert
 )
 
 // Event is something that happened, as events.jsonl keeps it.

@@ -12,6 +12,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/internal/closest"
 	"github.com/fivenines/fivenines/scenarios"
 	"github.com/fivenines/fivenines/scenarios/internal/strict"
 )
@@ -179,11 +180,7 @@ func (v *validator) oneOf(field, what, word string, allowed []string) {
 			return
 		}
 	}
-	if near := strict.Closest(word, allowed); near != "" {
-		v.fail(field, "no %s is called %q; did you mean %s?", what, word, near)
-		return
-	}
-	v.fail(field, "no %s is called %q; there are %s", what, word, strings.Join(allowed, ", "))
+	v.fail(field, "no %s is called %q; %s", what, word, closest.Meant(word, allowed))
 }
 
 func (v *validator) config(c *Config) {

@@ -24,6 +24,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/fivenines/fivenines/internal/closest"
 )
 
 // MaxBytes bounds a file: more than any scenario needs, and little enough that
@@ -278,7 +280,7 @@ func (d *decoder) structure(field string, n ast.Node, v reflect.Value, depth int
 		if !known {
 			allowed := Fields(v.Type())
 			msg := "no such field; allowed are " + strings.Join(allowed, ", ")
-			if s := Closest(name, allowed); s != "" {
+			if s := closest.To(name, allowed); s != "" {
 				msg = fmt.Sprintf("no such field; did you mean %s?", s)
 			}
 			d.errs = append(d.errs, &Error{File: d.file, Line: line(p.Key), Field: at, Msg: msg})

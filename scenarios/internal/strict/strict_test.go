@@ -8,16 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestClosest(t *testing.T) {
-	names := []string{"region-loss", "region-partition", "node-crash", "ttl"}
-	for word, want := range map[string]string{
-		"regon-loss": "region-loss", "Region-Loss": "region-loss", "node-carsh": "node-crash", "ttk": "ttl",
-		"meteor": "", "": "", "xyz": "", strings.Repeat("region-loss", 10): "",
-	} {
-		assert.Equal(t, want, Closest(word, names), word)
-	}
-}
-
 // Every text comes back as it was, and what another reader could take for
 // something else than a text is quoted.
 func TestTextsSurvive(t *testing.T) {

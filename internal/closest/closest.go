@@ -1,10 +1,23 @@
-package strict
+// Package closest finds what a typo meant.
+package closest
 
 import "strings"
 
-// Closest returns the candidate that a typo most likely meant, or "" if none
+// Meant ends an error about a name that does not exist: what was probably
+// meant, or what there is.
+func Meant(name string, names []string) string {
+	if c := To(name, names); c != "" {
+		return "did you mean " + c + "?"
+	}
+	if len(names) == 0 {
+		return "there are none"
+	}
+	return "there are " + strings.Join(names, ", ")
+}
+
+// To returns the candidate that a typo most likely meant, or "" if none
 // is near: at most a third of its letters differ.
-func Closest(word string, candidates []string) string {
+func To(word string, candidates []string) string {
 	best, bestDist := "", 1<<30
 	w := strings.ToLower(word)
 	if len(w) > 64 {
