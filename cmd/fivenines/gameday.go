@@ -30,6 +30,7 @@ type gamedayFlags struct {
 	config, store        string
 	once, again, dry     bool
 	plain, quiet, schema bool
+	metrics              metricsFlags
 	known                gameday.Known
 }
 
@@ -62,6 +63,7 @@ What a black-out skips does not count.`,
 	fl.BoolVar(&f.plain, "plain", false, "plain lines instead of a live display")
 	fl.BoolVar(&f.schema, "schema", false, "print the JSON Schema of game day files, for editors, and end")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "print what happens to runs only, not what happens in them")
+	f.metrics.register(cmd)
 	cmd.MarkFlagsMutuallyExclusive("once", "dry-run")
 	return cmd
 }
@@ -105,6 +107,11 @@ func (f *gamedayFlags) run(cmd *cobra.Command) (err error) {
 		return runError(err)
 	}
 	defer func() { err = joinExit(err, s.Close()) }()
+	end, err := f.metrics.serve(cmd, f.quiet)
+	if err != nil {
+		return err
+	}
+	defer end()
 	raiseFileLimit()
 	w := cmd.ErrOrStderr()
 	r := &gameday.Runner{
@@ -164,7 +171,7 @@ func (f *gamedayFlags) execute(ctx context.Context, w io.Writer, p gameday.Plann
 	defer done()
 	return scenarios.Run(ctx, p.Spec, scenarios.Options{
 		Reapers: reapers(), Backend: backend, Target: target, Out: out, Progress: progress,
-		Version: version(), Command: f.runAgain(p),
+		Version: version(), Command: f.runAgain(p), Metrics: f.metrics.shown,
 	})
 }
 
