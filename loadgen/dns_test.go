@@ -13,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fivenines/fivenines/internal/udptcp"
 	"github.com/fivenines/fivenines/loadgen/history"
 )
 
@@ -29,11 +30,9 @@ type nameServer struct {
 
 func newNameServer(t *testing.T, hosts map[string][]string) *nameServer {
 	s := &nameServer{hosts: hosts, ttl: 1}
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	udp, tcp, err := udptcp.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	s.addr = udp.LocalAddr().String()
-	tcp, err := net.Listen("tcp", s.addr)
-	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for _, x := range []*dns.Server{{PacketConn: udp, Handler: s}, {Listener: tcp, Handler: s}} {
 		up := make(chan struct{})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/fivenines/fivenines/internal/udptcp"
 )
 
 // fresh is how old a view may be: a node whose loop stands still knows nothing.
@@ -37,13 +39,8 @@ type Server struct {
 
 // Listen opens both ports. now is the node's clock.
 func Listen(addr string, z *Zone, now func() time.Duration) (*Server, error) {
-	udp, err := net.ListenPacket("udp", addr)
+	udp, tcp, err := udptcp.Listen(addr)
 	if err != nil {
-		return nil, fmt.Errorf("dns address %s: %w", addr, err)
-	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
-	if err != nil {
-		udp.Close()
 		return nil, fmt.Errorf("dns address %s: %w", addr, err)
 	}
 	return &Server{zone: z, udp: udp, tcp: tcp, now: now}, nil
@@ -72,13 +69,8 @@ func (s *Server) Close() {
 // Reopen opens the ports again after Run has returned.
 func (s *Server) Reopen() error {
 	addr := s.Addr()
-	udp, err := net.ListenPacket("udp", addr)
+	udp, tcp, err := udptcp.Listen(addr)
 	if err != nil {
-		return fmt.Errorf("dns address %s: %w", addr, err)
-	}
-	tcp, err := net.Listen("tcp", addr)
-	if err != nil {
-		udp.Close()
 		return fmt.Errorf("dns address %s: %w", addr, err)
 	}
 	s.mu.Lock()
