@@ -16,6 +16,9 @@ import (
 
 func TestRecoveryCommandsRefuseBadUsage(t *testing.T) {
 	empty := t.TempDir()
+	missing := filepath.Join(t.TempDir(), "archvie")
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	for _, c := range []struct {
 		args string
 		code int
@@ -25,7 +28,10 @@ func TestRecoveryCommandsRefuseBadUsage(t *testing.T) {
 		{"restore --at yesterday --archive x", exitUsage, `"yesterday" is no time`},
 		{"restore --at 2999-01-01T00:00:00Z --archive x", exitUsage, "lies in the future"},
 		{"restore --at now --archive " + empty + " --yes", exitUsage, "--yes needs --into"},
-		{"restore --at now --archive " + empty, exitRun, "has 0 clusters"},
+		{"restore --at now --archive " + empty, exitRun, "has nothing of any cluster; name the one"},
+		{"restore --at now --archive " + missing, exitRun, missing + ": no such file or directory; is the path right?"},
+		{"restore --at now --cluster c --archive file://" + missing, exitRun, "no such file or directory; is the path right?"},
+		{"restore --at now --archive " + file, exitRun, "not a directory; name another folder"},
 		{"restore --at now --cluster c --archive " + empty, exitRun, `nothing of cluster "c"`},
 		{"restore --at now --cluster c --archive nowhere://x", exitRun, "archive nowhere://x"},
 		{"health --name nobody", exitRun, "is not up"},
@@ -40,7 +46,8 @@ func TestRecoveryCommandsRefuseBadUsage(t *testing.T) {
 		{"recover --name nobody", exitUsage, `"level" not set`},
 		{"verify-recovery --name nobody", exitUsage, "say what to check"},
 		{"verify-recovery --name nobody --check-data", exitRun, "is not up"},
-		{"verify-recovery --name nobody --check-data --cluster c --archive " + empty, exitMet, ""},
+		{"verify-recovery --name nobody --check-data --cluster c --archive " + empty, exitRun, `has nothing of cluster "c"; --archive and --cluster name`},
+		{"verify-recovery --name nobody --check-data --cluster c --archive " + missing, exitRun, "no such file or directory; is the path right?"},
 	} {
 		code, _, stderr := cli(t, strings.Fields(c.args)...)
 		assert.Equal(t, c.code, code, "%s: %s", c.args, stderr)
@@ -49,6 +56,7 @@ func TestRecoveryCommandsRefuseBadUsage(t *testing.T) {
 	left, err := os.ReadDir(empty)
 	require.NoError(t, err)
 	require.Empty(t, left)
+	require.NoDirExists(t, missing, "a command that reads an archive made one")
 }
 
 // TestRecoverIsRefusedWhileTheLostAnswer: a state file names two regions; the
