@@ -299,7 +299,7 @@ func verifyRecoveryCommand() *cobra.Command {
 		Short: "Check that all sessions and data are there after a recovery, or before one is needed",
 		Long: `--check-data reads every object of the archive and verifies its checksum, and compares the replicas of
 each shard. --check-sessions reads every archived session through the front doors by strong reads. Exit status: 0 all is
-there, 1 something is lost or damaged.`,
+there, 1 something is lost or damaged, 3 it can't be told, as of replicas that have not been compared yet.`,
 		Example: `  fivenines verify-recovery --check-data
   fivenines verify-recovery --check-sessions --check-data --archive /var/archive`,
 		Args: cobra.NoArgs,
@@ -317,6 +317,7 @@ there, 1 something is lost or damaged.`,
 			}
 			result := map[string]any{}
 			bad := 0
+			var untold []int
 			say := func(format string, a ...any) {
 				if !asJSON {
 					fmt.Fprintf(out, format+"\n", a...)
@@ -347,6 +348,7 @@ there, 1 something is lost or damaged.`,
 						say("differs: %s", p)
 					}
 					bad += len(c.Problems)
+					untold = c.Untold
 				}
 			}
 			if sessions {
@@ -371,6 +373,9 @@ there, 1 something is lost or damaged.`,
 			}
 			if bad > 0 {
 				return &exitError{code: exitMiss}
+			}
+			if len(untold) > 0 {
+				return runError(fmt.Errorf("the replicas of shards %s are not compared: they tell checksums every 30 s, and two are needed; ask again then", shardText(untold)))
 			}
 			return nil
 		},

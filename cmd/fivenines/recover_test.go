@@ -80,3 +80,38 @@ func TestRecoverIsRefusedWhileTheLostAnswer(t *testing.T) {
 	require.Equal(t, exitRun, code)
 	require.Contains(t, stderr, "refused: a-1 of the region a, said to be lost, answers at its admin address")
 }
+
+// TestReplicasThatWereNotComparedAreNotEqual: two nodes that hold the two shards; a comparison
+// needs two checksums of one index, and to have none is no sign of health.
+func TestReplicasThatWereNotComparedAreNotEqual(t *testing.T) {
+	sums := map[string]string{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		node, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		fmt.Fprintf(w, `{"node":%q,"region":"a","shards":2,"groups":[{"group":1,"sums":[{"index":7,"sum":5}]},{"group":2,"sums":[%s]}]}`, node, sums[node])
+	}))
+	defer srv.Close()
+	t.Setenv("TMPDIR", t.TempDir())
+	s, err := claimState("mine")
+	require.NoError(t, err)
+	defer s.release()
+	addr := strings.TrimPrefix(srv.URL, "http://")
+	require.NoError(t, s.write(&upState{PID: os.Getpid(), Since: time.Now(), Target: "reference", Ready: true,
+		Nodes: []upNode{{ID: "a-1", Region: "a", Admin: addr + "/a-1"}, {ID: "a-2", Region: "a", Admin: addr + "/a-2"}}}))
+	for _, c := range []struct {
+		one, other string
+		code       int
+		out, says  string
+	}{
+		{``, ``, exitRun, "1 of 2 shards have equal replicas", "the replicas of shards 1 are not compared"},
+		{`{"index":9,"sum":1}`, ``, exitRun, "1 of 2 shards", "ask again then"},
+		{`{"index":9,"sum":1}`, `{"index":8,"sum":1}`, exitRun, "1 of 2 shards", "ask again then"},
+		{`{"index":9,"sum":1}`, `{"index":9,"sum":2}`, exitMiss, "differs: shard 1: the replicas differ at index 9", ""},
+		{`{"index":9,"sum":1}`, `{"index":9,"sum":1}`, exitMet, "2 of 2 shards have equal replicas (4 compared)", ""},
+	} {
+		sums = map[string]string{"a-1": c.one, "a-2": c.other}
+		code, out, stderr := cli(t, "verify-recovery", "--name", "mine", "--check-data")
+		require.Equal(t, c.code, code, "%v: %s%s", c, out, stderr)
+		require.Contains(t, out, c.out, "%v", c)
+		require.Contains(t, stderr, c.says, "%v", c)
+	}
+}
