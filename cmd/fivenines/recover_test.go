@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +15,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/scenarios"
 )
 
 func TestRecoveryCommandsRefuseBadUsage(t *testing.T) {
@@ -43,6 +49,8 @@ func TestRecoveryCommandsRefuseBadUsage(t *testing.T) {
 		{"failover --home --to x --name nobody", exitUsage, "say either --to REGION or --home"},
 		{"failover --shards three --to x --name nobody", exitUsage, "three"},
 		{"recover --name nobody --level 2", exitRun, "is not up"},
+		{"recover --name nobody --level 9", exitUsage, "--level 9: there are 1, 2 and 3"},
+		{"recover --name nobody --level -1", exitUsage, "--level -1: there are 1, 2 and 3"},
 		{"recover --name nobody", exitUsage, `"level" not set`},
 		{"verify-recovery --name nobody", exitUsage, "say what to check"},
 		{"verify-recovery --name nobody --check-data", exitRun, "is not up"},
@@ -114,4 +122,58 @@ func TestReplicasThatWereNotComparedAreNotEqual(t *testing.T) {
 		require.Contains(t, out, c.out, "%v", c)
 		require.Contains(t, stderr, c.says, "%v", c)
 	}
+}
+
+// TestWhatComesUpIsNotThereYet: between its start and its readiness an up has no nodes to ask, and
+// an empty table or "all is well" would be taken for an answer.
+func TestWhatComesUpIsNotThereYet(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	s, err := claimState("mine")
+	require.NoError(t, err)
+	defer s.release()
+	require.NoError(t, s.write(&upState{PID: os.Getpid(), Since: time.Now(), Target: "reference", Archive: t.TempDir()}))
+	for _, args := range []string{"status", "health", "failover --to a", "failover --home", "recover --level 1", "recover --level 2", "recover --level 3", "verify-recovery --check-data", "verify-recovery --check-sessions"} {
+		code, out, stderr := cli(t, append(strings.Fields(args), "--name", "mine")...)
+		require.Equal(t, exitRun, code, args)
+		require.Empty(t, out, args)
+		require.Contains(t, stderr, `"mine" is still coming up, its nodes are not ready yet; ask again`, args)
+	}
+	code, out, stderr := cli(t, "status", "--json", "--name", "mine")
+	require.Equal(t, exitMet, code, stderr)
+	require.Contains(t, out, `"ready": false`)
+}
+
+func TestRecoverPrintsJSONOfEveryLevel(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, `{"node":"a-1","region":"a","incarnation":1,"shards":0,"regions":[{"name":"a"}],"groups":[],"peers":[]}`)
+	}))
+	defer srv.Close()
+	t.Setenv("TMPDIR", t.TempDir())
+	s, err := claimState("mine")
+	require.NoError(t, err)
+	defer s.release()
+	require.NoError(t, s.write(&upState{PID: os.Getpid(), Since: time.Now(), Target: "reference", Ready: true,
+		Nodes: []upNode{{ID: "a-1", Region: "a", Admin: strings.TrimPrefix(srv.URL, "http://")}}}))
+	_, out, stderr := cli(t, "recover", "--name", "mine", "--level", "1", "--json")
+	require.True(t, json.Valid([]byte(out)), "%s%s", out, stderr)
+}
+
+// slowToComeUp is a backend whose nodes never get ready.
+type slowToComeUp struct{ fixtures.Backend }
+
+func (slowToComeUp) Up(ctx context.Context, _ *fixtures.Topology, _ fixtures.Target, _ fixtures.UpOptions) (fixtures.Deployment, error) {
+	<-ctx.Done()
+	return nil, fmt.Errorf("node a-1 is not ready: %w", context.Cause(ctx))
+}
+
+func TestUpSaysThatItWasInterrupted(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	topo, err := scenarios.Topology("three-node")
+	require.NoError(t, err)
+	target, err := targetNamed("reference")
+	require.NoError(t, err)
+	err = (&upFlags{name: "mine"}).hold(ctx, io.Discard, io.Discard, topo, slowToComeUp{}, target)
+	require.EqualError(t, err, "interrupted before three-node was up; everything was ended")
 }

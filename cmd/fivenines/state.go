@@ -95,6 +95,10 @@ func errAlreadyUp(name string) error {
 	return fmt.Errorf("%q is up already; fivenines status shows it, fivenines down ends it, --name gives this one another name", name)
 }
 
+func errComingUp(name string) error {
+	return runError(fmt.Errorf("%q is still coming up, its nodes are not ready yet; ask again in some seconds, or fivenines down ends it", name))
+}
+
 // clearTemp removes the temporary data of an up of this name that was killed.
 func (s *stateFile) clearTemp() error {
 	b, err := os.ReadFile(s.path)
