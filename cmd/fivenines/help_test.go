@@ -218,11 +218,21 @@ func TestCompletion(t *testing.T) {
 	for _, n := range slo.Names() {
 		objectives = append(objectives, n+"=")
 	}
+	t.Setenv("TMPDIR", t.TempDir())
+	held, err := claimState("mine")
+	require.NoError(t, err)
+	defer held.release()
+	require.NoError(t, held.write(&upState{PID: os.Getpid(), Regions: []upRegion{{Name: "a"}, {Name: "b"}}}))
 	for _, c := range []struct {
 		args []string
 		want []string
 	}{
 		{[]string{"run", ""}, names},
+		{[]string{"run", "--through", ""}, []string{"balancers", "dns", "nodes"}},
+		{[]string{"failover", "--name", "mine", "--to", ""}, []string{"a", "b"}},
+		{[]string{"failover", "--to", ""}, nil},
+		{[]string{"recover", "--name", "mine", "--lost", ""}, []string{"a", "b"}},
+		{[]string{"recover", "--level", ""}, []string{"1", "2", "3"}},
 		{[]string{"verify", "region-loss", ""}, names},
 		{[]string{"run", "--objective", ""}, objectives},
 		{[]string{"run", "--topology", ""}, scenarios.TopologyNames()},

@@ -74,6 +74,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"analyze", dir}, exitRun, "is not the folder of a run"},
 		{[]string{"report", dir}, exitRun, "is not the folder of a run"},
 		{[]string{"report", dir, "--format", "pdf"}, exitUsage, `fivenines: no format is called "pdf"; there are badge, baseline, comment, html, json, junit, markdown, textfile`},
+		{[]string{"report", dir, "--format", ""}, exitUsage, "fivenines: --format names no format; there are badge, baseline"},
 		{[]string{"report", dir, "--format", "json,html", "--out", "-"}, exitUsage, "takes one format, not 2"},
 		{[]string{"report", dir, "--baseline", dir}, exitUsage, "add --format comment"},
 		{[]string{"up", "--mutant", "no-fsync"}, exitUsage, "add --i-know-this-is-broken"},

@@ -47,7 +47,7 @@ func TestRecoveryCommandsRefuseBadUsage(t *testing.T) {
 		{"failover --name nobody", exitUsage, "say either --to REGION or --home"},
 		{"failover --shards 3 --name nobody", exitUsage, "say either --to REGION or --home"},
 		{"failover --home --to x --name nobody", exitUsage, "say either --to REGION or --home"},
-		{"failover --shards three --to x --name nobody", exitUsage, "three"},
+		{"failover --shards three --to x --name nobody", exitUsage, `--shards "three": it wants whole numbers, such as 3,7`},
 		{"recover --name nobody --level 2", exitRun, "is not up"},
 		{"recover --name nobody --level 9", exitUsage, "--level 9: there are 1, 2 and 3"},
 		{"recover --name nobody --level -1", exitUsage, "--level -1: there are 1, 2 and 3"},
