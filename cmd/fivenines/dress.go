@@ -142,6 +142,7 @@ var advice = []struct {
 }{
 	{fs.ErrNotExist, "is the path right?"},
 	{fs.ErrPermission, "name another path, or run as somebody who may"},
+	{syscall.EROFS, "name a folder that can be written to"},
 	{syscall.ENOSPC, "free some space, or name a folder on another disk"},
 	{syscall.ENOTDIR, "name another folder"},
 	{syscall.EISDIR, "name a file"},
