@@ -112,6 +112,25 @@ func (s *stateFile) clearTemp() error {
 	return os.RemoveAll(old.Dir)
 }
 
+// clearAbandoned removes what ups of any name left that were killed.
+func clearAbandoned() error {
+	left, err := filepath.Glob(statePath("*"))
+	if err != nil {
+		return fmt.Errorf("look for what was left: %w", err)
+	}
+	var errs []error
+	for _, path := range left {
+		name := strings.TrimSuffix(filepath.Base(path), ".json")
+		if _, err := readState(name); !errors.Is(err, errNotUp) {
+			continue // somebody holds it
+		}
+		if s, err := claimState(name); err == nil {
+			errs = append(errs, s.release())
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // write replaces the state. The file stays the same one, since its lock is
 // what counts; a reader that sees half of it reads again.
 func (s *stateFile) write(st *upState) error {

@@ -113,6 +113,9 @@ func (f *upFlags) hold(ctx context.Context, out, notes io.Writer, topo *fixtures
 	if _, err := faults.Recover(ctx, "", reapers()); err != nil {
 		return fmt.Errorf("undo what an earlier run left: %w", err)
 	}
+	if err := clearAbandoned(); err != nil {
+		return fmt.Errorf("remove what an earlier up left: %w", err)
+	}
 	state, err := claimState(f.name)
 	if err != nil {
 		return err
