@@ -26,6 +26,8 @@ type batch struct {
 	slots []slot
 	full  bool // too much is unanswered: wait before the next command
 	dead  bool
+
+	handing bool // requests to the node
 }
 
 // own copies bytes that outlive the read buffer.
@@ -59,7 +61,9 @@ func (b *batch) newSlot() *slot {
 // submit hands over what was collected and sends what could be answered here.
 func (b *batch) submit() {
 	if len(b.reqs) > 0 {
+		b.handing = true
 		b.c.s.node.Submit(b.reqs)
+		b.handing = false
 	}
 	b.reqs, b.arena = nil, nil
 	b.c.mu.Lock()
@@ -68,6 +72,16 @@ func (b *batch) submit() {
 	if some && b.c.flush(false) != nil {
 		b.c.kill()
 	}
+}
+
+// drop gives back what was taken on and never reached the node.
+func (b *batch) drop() {
+	for _, r := range b.reqs {
+		if r.Admitted {
+			b.c.s.Admission.Release(r.Shard)
+		}
+	}
+	b.reqs = nil
 }
 
 // note looks at what the connection owes. Callers hold its mu.
@@ -79,9 +93,9 @@ func (b *batch) note() {
 
 func (b *batch) reply(p []byte) {
 	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
 	b.c.append(p)
 	b.note()
-	b.c.mu.Unlock()
 }
 
 func (b *batch) err(format string, a ...any) {
@@ -211,10 +225,12 @@ func (b *batch) ask(form former, rs ...*Request) {
 	if !b.admit(rs) {
 		return
 	}
+	b.reqs = append(b.reqs, rs...) // at once: a panic from here on gives them back
 	c := b.c
 	s := b.newSlot()
 	s.parts, s.reqs, s.form = len(rs), rs, form
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	s.proto = c.proto
 	for _, r := range rs {
 		r.To, r.slot = c, s
@@ -236,8 +252,6 @@ func (b *batch) ask(form former, rs ...*Request) {
 	c.push(s)
 	c.pending += len(rs)
 	b.note()
-	c.mu.Unlock()
-	b.reqs = append(b.reqs, rs...)
 }
 
 // write queues one write.
@@ -307,29 +321,35 @@ func get(b *batch, a [][]byte) {
 		return
 	}
 	shard := c.s.node.ShardOf(key)
-	c.mu.Lock()
-	if c.head == nil {
-		// Nothing is owed before this answer: read straight into the output.
-		mark := len(c.out)
-		out := appendBulkHole(c.out)
-		start := len(out)
-		val, found, ok := c.s.node.ReadHere(shard, out, key, c.eventual)
-		if ok {
-			if found {
-				c.out = closeBulk(val, mark, start)
-			} else {
-				c.out = resp.AppendNull(c.out[:mark], c.proto)
-			}
-			c.bound()
-			b.note()
-			c.mu.Unlock()
-			return
-		}
-		c.out = c.out[:mark]
+	if !b.readHere(shard, key) {
+		b.ask(formValue, b.read(Get, key))
 	}
-	c.mu.Unlock()
-	r := b.read(Get, key)
-	b.ask(formValue, r)
+}
+
+// readHere answers a GET from this node, if nothing is owed before its answer
+// and the node may: the value is read straight into the output.
+func (b *batch) readHere(shard int, key []byte) bool {
+	c := b.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.head != nil {
+		return false
+	}
+	mark := len(c.out)
+	out := appendBulkHole(c.out)
+	start := len(out)
+	val, found, ok := c.s.node.ReadHere(shard, out, key, c.eventual)
+	if !ok {
+		return false
+	}
+	if found {
+		c.out = closeBulk(val, mark, start)
+	} else {
+		c.out = resp.AppendNull(c.out[:mark], c.proto)
+	}
+	c.bound()
+	b.note()
+	return true
 }
 
 // hole is room for the head of a bulk reply of up to 9,999,999 bytes; it is

@@ -50,6 +50,9 @@ type Server struct {
 
 	// Admission says what is taken; it is set before Serve. Nil takes everything.
 	Admission *admission.Controller
+	// Panicked is told, while its stack is still there, of a panic in a connection's
+	// own goroutines. It ends that connection alone; nil: it ends the process.
+	Panicked func(p any)
 
 	Commands atomic.Uint64
 	Accepted atomic.Uint64
@@ -179,6 +182,17 @@ func newConn(s *Server, nc net.Conn) *conn {
 // what can be answered here, and submits the rest in one batch.
 func (c *conn) read() {
 	defer c.leave()
+	defer func() {
+		// What fails while requests are handed over may have left the node's mailbox
+		// locked, or half full: the node can't go on, and its process has to end.
+		if c.s.Panicked == nil || c.batch.handing {
+			return
+		}
+		if p := recover(); p != nil {
+			c.batch.drop()
+			c.broke(p)
+		}
+	}()
 	if c.serve() {
 		c.finish()
 		c.linger()
@@ -295,11 +309,7 @@ func (c *conn) isDead() bool {
 	return c.dead
 }
 
-func (c *conn) fail(err error) {
-	c.mu.Lock()
-	c.append(resp.AppendError(nil, "ERR "+err.Error()))
-	c.mu.Unlock()
-}
+func (c *conn) fail(err error) { c.batch.err("ERR %v", err) }
 
 // append puts an answer behind all earlier ones. Callers hold mu.
 func (c *conn) append(reply []byte) {
@@ -348,6 +358,13 @@ func (c *conn) kill() {
 	c.mu.Lock()
 	c.end()
 	c.mu.Unlock()
+}
+
+// broke ends the connection for a panic. What was submitted is the node's and is
+// given back when the node completes it, as of any connection that ended.
+func (c *conn) broke(p any) {
+	defer c.kill()
+	c.s.Panicked(p)
 }
 
 // Complete implements Completer.
@@ -419,6 +436,14 @@ func (c *conn) signal() {
 // reader also sends, which saves a switch of goroutines for each read.
 func (c *conn) write() {
 	defer c.leave()
+	defer func() {
+		if c.s.Panicked == nil {
+			return
+		}
+		if p := recover(); p != nil {
+			c.broke(p)
+		}
+	}()
 	for range c.wake {
 		if err := c.flush(true); err != nil {
 			c.kill()

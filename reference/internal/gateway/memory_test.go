@@ -175,21 +175,36 @@ func writes(r *Request) bool { return r.Kind == Write }
 var began = time.Now()
 
 func (n *memory) ID() string                       { return "here-1" }
-func (n *memory) ShardOf(key []byte) int           { return n.m.ShardOf(key) }
 func (n *memory) Shards() int                      { return n.m.Shards }
 func (n *memory) Now() time.Duration               { return time.Hour + time.Since(began) }
 func (n *memory) Awake(time.Duration) uint64       { return n.awake.Load() }
 func (n *memory) Woke(time.Duration) time.Duration { return time.Duration(n.wokeAt.Load()) }
 func (n *memory) Info() string                     { return "# Server\r\nredis_version:7.4.0\r\n" }
+func (n *memory) ShardOf(key []byte) int {
+	fails("ShardOf", key)
+	return n.m.ShardOf(key)
+}
+
+// fails is where a key makes this node panic.
+func fails(where string, key []byte) {
+	if string(key) == "panic in "+where {
+		panic(where)
+	}
+}
+
 func (n *memory) ReadHere(shard int, dst, key []byte, eventual bool) ([]byte, bool, bool) {
 	if !n.here.Load() && !eventual {
 		return dst, false, false
 	}
+	fails("ReadHere", key)
 	v, found, _ := n.tables[shard].Get(dst, key)
 	return v, found, true
 }
 
 func (n *memory) Submit(rs []*Request) {
+	for _, r := range rs {
+		fails("Submit", r.Op.Key)
+	}
 	n.mu.Lock()
 	if n.ended {
 		n.mu.Unlock()

@@ -65,6 +65,7 @@ type Config struct {
 	ArchiveKeep      Duration `json:"archive_keep,omitempty"`      // how far back a restore can go, 24h
 
 	began *incarnationEnded // why the life before this one ended
+	watch func(*Node)       // of a test: it is shown the node before clients are
 
 	Failover failover.Config `json:"failover,omitzero"` // intervals and bounds of the failover manager
 
@@ -338,6 +339,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	}
 	n.ticked.Store(int64(n.Now())) // the first client must not take the start for a sleep
 	spawn("loop", n.loop)
+	if cfg.watch != nil {
+		cfg.watch(n)
+	}
 	n.addClients(listeners["client"])
 	n.started.Store(true)
 	n.log.Info("started", "region", self.Region, "generation", n.generation, "client", cfg.Client, "mutant", cfg.Mutant)
