@@ -28,6 +28,13 @@ type batch struct {
 	dead  bool
 
 	handing bool // requests to the node
+
+	number  uint8         // of the command that runs
+	running bool          // it has no reply yet, and nobody owes it one
+	parsed  time.Duration // node clock when commands were first read off what was received
+	looked  time.Duration // node clock at the last reply, 0 if nobody looked
+	runs    [8]run        // replies of the reader that are not counted yet
+	nruns   int
 }
 
 // own copies bytes that outlive the read buffer.
@@ -66,6 +73,7 @@ func (b *batch) submit() {
 		b.handing = false
 	}
 	b.reqs, b.arena = nil, nil
+	b.settle()
 	b.c.mu.Lock()
 	some := len(b.c.out) > 0
 	b.c.mu.Unlock()
@@ -76,6 +84,10 @@ func (b *batch) submit() {
 
 // drop gives back what was taken on and never reached the node.
 func (b *batch) drop() {
+	b.settle()
+	if b.running {
+		b.c.s.tallies[b.number].outcomes[gone].Add(1)
+	}
 	for _, r := range b.reqs {
 		if r.Admitted {
 			b.c.s.Admission.Release(r.Shard)
@@ -92,6 +104,8 @@ func (b *batch) note() {
 }
 
 func (b *batch) reply(p []byte) {
+	b.answered(outcomeOf(p))
+	b.looked = 0
 	b.c.mu.Lock()
 	defer b.c.mu.Unlock()
 	b.c.append(p)
@@ -116,7 +130,13 @@ type spec struct {
 	handle func(b *batch, args [][]byte)
 }
 
-var table map[string]spec
+// entry is a command of the table.
+type entry struct {
+	spec
+	number uint8 // among the tallies
+}
+
+var table = map[string]*entry{}
 
 // Commands lists the commands of the front door.
 func Commands() []string {
@@ -130,7 +150,7 @@ func Commands() []string {
 func init() {
 	w, r, f := []string{"write", "denyoom", "fast"}, []string{"readonly", "fast"}, []string{"fast", "loading", "stale"}
 	one := [3]int{1, 1, 1}
-	table = map[string]spec{
+	for name, s := range map[string]spec{
 		"PING":      {-1, f, [3]int{}, ping},
 		"ECHO":      {2, f, [3]int{}, func(b *batch, a [][]byte) { b.reply(resp.AppendBulk(nil, a[1])) }},
 		"HELLO":     {-1, f, [3]int{}, hello},
@@ -156,13 +176,18 @@ func init() {
 		"READONLY":  {1, f, [3]int{}, func(b *batch, _ [][]byte) { b.c.eventual = true; b.reply(resp.AppendOK(nil)) }},
 		"READWRITE": {1, f, [3]int{}, func(b *batch, _ [][]byte) { b.c.eventual = false; b.reply(resp.AppendOK(nil)) }},
 		"QUIT":      {-1, f, [3]int{}, func(b *batch, _ [][]byte) { b.reply(resp.AppendOK(nil)); b.c.quit = true }},
+	} {
+		table[name] = &entry{spec: s}
 	}
+	number()
 }
 
 // command runs one parsed command. GET is looked at first: it is most of the load.
 func (b *batch) command(a [][]byte) (full, dead bool) {
 	b.c.s.Commands.Add(1)
+	b.running = true
 	if len(a) == 2 && len(a[0]) == 3 && a[0][0]|0x20 == 'g' && a[0][1]|0x20 == 'e' && a[0][2]|0x20 == 't' {
+		b.number = numberOfGet
 		get(b, a)
 		return b.full, b.dead
 	}
@@ -176,6 +201,7 @@ func (b *batch) command(a [][]byte) (full, dead bool) {
 			up[i] = ch
 		}
 		if s, ok := table[string(up[:len(name)])]; ok {
+			b.number = s.number
 			if fits(s.arity, len(a)) {
 				s.handle(b, a)
 			} else {
@@ -184,6 +210,7 @@ func (b *batch) command(a [][]byte) (full, dead bool) {
 			return b.full, b.dead
 		}
 	}
+	b.number = other
 	var args []byte
 	for _, x := range a[1:] {
 		if len(args) >= 128 {
@@ -229,6 +256,7 @@ func (b *batch) ask(form former, rs ...*Request) {
 	c := b.c
 	s := b.newSlot()
 	s.parts, s.reqs, s.form = len(rs), rs, form
+	s.command, s.parsed = b.number, b.parsed
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.proto = c.proto
@@ -250,6 +278,7 @@ func (b *batch) ask(form former, rs ...*Request) {
 		c.writes[h]++
 	}
 	c.push(s)
+	b.running = false
 	c.pending += len(rs)
 	b.note()
 }
@@ -338,10 +367,12 @@ func (b *batch) readHere(shard int, key []byte) bool {
 	mark := len(c.out)
 	out := appendBulkHole(c.out)
 	start := len(out)
-	val, found, ok := c.s.node.ReadHere(shard, out, key, c.eventual)
+	val, found, at, ok := c.s.node.ReadHere(shard, out, key, c.eventual)
 	if !ok {
 		return false
 	}
+	b.answered(served)
+	b.looked = at
 	if found {
 		c.out = closeBulk(val, mark, start)
 	} else {

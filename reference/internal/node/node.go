@@ -146,6 +146,7 @@ type Node struct {
 	terms   []atomic.Uint64
 	vouched []atomic.Int64 // node clock when the leader last said that it leads
 	ticked  atomic.Int64
+	recent  atomic.Int64 // node clock as the loop last looked at it
 	slept   atomic.Uint64
 	woke    atomic.Int64 // node clock when it was last found to have slept
 
