@@ -27,7 +27,7 @@ type memory struct {
 	addr   *net.TCPAddr
 	here   atomic.Bool // ReadHere answers
 	extra  atomic.Int64
-	frozen atomic.Bool // time passes by advance alone
+	frozen atomic.Bool  // time passes by advance alone
 	ahead  atomic.Int64 // of the clock
 	clocks atomic.Int64 // times that it was looked at
 	awake  atomic.Uint64

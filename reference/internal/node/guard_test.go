@@ -27,7 +27,7 @@ import (
 // leader is peer a-1 by hand: it says that it leads every shard, pings, takes
 // what is forwarded to it, and answers as the test wants.
 type leader struct {
-	t      *testing.T
+	t      testing.TB
 	l      net.Listener
 	term   atomic.Uint64
 	answer atomic.Pointer[func(forward) bool] // nil, or false: it never does
@@ -64,7 +64,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
