@@ -34,7 +34,8 @@ type batch struct {
 	parsed  time.Duration // node clock when commands were first read off what was received
 	looked  time.Duration // node clock at the last reply, 0 if nobody looked
 	runs    [8]run        // replies of the reader that are not counted yet
-	nruns   int
+	last    int           // of runs
+	came    uint64        // commands that are not counted yet
 }
 
 // own copies bytes that outlive the read buffer.
@@ -184,7 +185,7 @@ func init() {
 
 // command runs one parsed command. GET is looked at first: it is most of the load.
 func (b *batch) command(a [][]byte) (full, dead bool) {
-	b.c.s.Commands.Add(1)
+	b.came++
 	b.running = true
 	if len(a) == 2 && len(a[0]) == 3 && a[0][0]|0x20 == 'g' && a[0][1]|0x20 == 'e' && a[0][2]|0x20 == 't' {
 		b.number = numberOfGet

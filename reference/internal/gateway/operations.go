@@ -134,30 +134,38 @@ type run struct {
 // known when the batch is settled, by which time it is sent.
 func (b *batch) answered(o outcome) {
 	b.running = false
-	if b.nruns > 0 {
-		if r := &b.runs[b.nruns-1]; r.command == b.number && r.outcome == o {
-			r.n++
-			return
-		}
+	if r := &b.runs[b.last]; r.command == b.number && r.outcome == o {
+		r.n++
+		return
 	}
-	if b.nruns == len(b.runs) {
-		b.settle()
-	}
-	b.runs[b.nruns] = run{b.number, o, 1}
-	b.nruns++
+	b.another(o)
 }
 
-// settle counts what the reader answered since it last did.
+func (b *batch) another(o outcome) {
+	if b.last == len(b.runs)-1 {
+		b.settle()
+	}
+	if b.runs[b.last].n > 0 {
+		b.last++
+	}
+	b.runs[b.last] = run{b.number, o, 1}
+}
+
+// settle counts what came, and what the reader answered since it last did.
 func (b *batch) settle() {
-	if b.nruns == 0 {
+	b.c.s.Commands.Add(b.came)
+	b.came = 0
+	if b.runs[0].n == 0 {
 		return
 	}
 	at := b.looked
 	if at == 0 {
 		at = b.c.s.node.Now()
 	}
-	for _, r := range b.runs[:b.nruns] {
+	for i := range b.runs[:b.last+1] {
+		r := &b.runs[i]
 		b.c.s.tallies[r.command].add(r.outcome, r.n, at-b.parsed)
+		r.n = 0
 	}
-	b.nruns, b.looked = 0, 0
+	b.last, b.looked = 0, 0
 }
