@@ -280,6 +280,9 @@ func (b *batch) ask(form former, rs ...*Request) {
 	}
 	c.push(s)
 	b.running = false
+	if c.dead { // its end did not see this one
+		c.s.tallies[s.command].outcomes[gone].Add(1)
+	}
 	c.pending += len(rs)
 	b.note()
 }

@@ -145,6 +145,14 @@ func TestErrorsAreCountedByClass(t *testing.T) {
 	require.Equal(t, m{"gone": 1}, d.counted("getdel"))
 	require.Equal(t, m{"ok": 1}, d.counted("ping"))
 
+	// Also what is read on before anybody sees that it ended.
+	dead := newConn(d.Server, nil)
+	dead.dead = true
+	_, _, err := dead.take([]byte(wire("GETEX", "k", "PERSIST")), 0)
+	require.NoError(t, err)
+	d.node.do(d.node.await(t, 7)[6])
+	require.Equal(t, m{"gone": 1}, d.counted("getex"))
+
 	// And so does one that a panic ends: for the command that panicked too.
 	o = dialRaw(t, d.addr)
 	o.send(wire("PING") + wire("TTL", "k") + wire("EXISTS", "panic in ShardOf"))
