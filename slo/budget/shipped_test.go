@@ -85,6 +85,8 @@ func TestShippedRulesFire(t *testing.T) {
 		"budget":          {"a shard without a leader", "* 0.00001", "* 0.001"},
 		"errors as well":  {"some operations fail", `outcome!~"badrequest|gone"`, `outcome!~"badrequest|gone|unknown"`},
 		"clients' errors": {"some operations fail", `,outcome!~"badrequest|gone"`, ``},
+		"health checks":   {"some operations fail", `,command!="ping"`, ``},
+		"another's":       {"some operations fail", `{job="fivenines",command`, `{command`},
 		"served factor":   {"some operations fail", "> 14.4 * 0.0001\n", "> 20 * 0.0001\n"},
 		"no zero":         {"all nodes gone", `or sum(up{job=\"fivenines\"}) * 0`, ""},
 	} {
