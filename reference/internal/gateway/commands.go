@@ -26,6 +26,16 @@ type batch struct {
 	slots []slot
 	full  bool // too much is unanswered: wait before the next command
 	dead  bool
+
+	handing bool // requests to the node
+
+	number  uint8         // of the command that runs
+	running bool          // it has no reply yet, and nobody owes it one
+	parsed  time.Duration // node clock when commands were first read off what was received
+	looked  time.Duration // node clock at the last reply, 0 if nobody looked
+	runs    [8]run        // replies of the reader that are not counted yet
+	last    int           // of runs
+	came    uint64        // commands that are not counted yet
 }
 
 // own copies bytes that outlive the read buffer.
@@ -59,15 +69,32 @@ func (b *batch) newSlot() *slot {
 // submit hands over what was collected and sends what could be answered here.
 func (b *batch) submit() {
 	if len(b.reqs) > 0 {
+		b.handing = true
 		b.c.s.node.Submit(b.reqs)
+		b.handing = false
 	}
 	b.reqs, b.arena = nil, nil
+	b.settle()
 	b.c.mu.Lock()
 	some := len(b.c.out) > 0
 	b.c.mu.Unlock()
 	if some && b.c.flush(false) != nil {
 		b.c.kill()
 	}
+}
+
+// drop gives back what was taken on and never reached the node.
+func (b *batch) drop() {
+	b.settle()
+	if b.running {
+		b.c.s.tallies[b.number].outcomes[gone].Add(1)
+	}
+	for _, r := range b.reqs {
+		if r.Admitted {
+			b.c.s.Admission.Release(r.Shard)
+		}
+	}
+	b.reqs = nil
 }
 
 // note looks at what the connection owes. Callers hold its mu.
@@ -78,10 +105,12 @@ func (b *batch) note() {
 }
 
 func (b *batch) reply(p []byte) {
+	b.answered(outcomeOf(p))
+	b.looked = 0
 	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
 	b.c.append(p)
 	b.note()
-	b.c.mu.Unlock()
 }
 
 func (b *batch) err(format string, a ...any) {
@@ -102,7 +131,13 @@ type spec struct {
 	handle func(b *batch, args [][]byte)
 }
 
-var table map[string]spec
+// entry is a command of the table.
+type entry struct {
+	spec
+	number uint8 // among the tallies
+}
+
+var table = map[string]*entry{}
 
 // Commands lists the commands of the front door.
 func Commands() []string {
@@ -116,7 +151,7 @@ func Commands() []string {
 func init() {
 	w, r, f := []string{"write", "denyoom", "fast"}, []string{"readonly", "fast"}, []string{"fast", "loading", "stale"}
 	one := [3]int{1, 1, 1}
-	table = map[string]spec{
+	for name, s := range map[string]spec{
 		"PING":      {-1, f, [3]int{}, ping},
 		"ECHO":      {2, f, [3]int{}, func(b *batch, a [][]byte) { b.reply(resp.AppendBulk(nil, a[1])) }},
 		"HELLO":     {-1, f, [3]int{}, hello},
@@ -142,13 +177,18 @@ func init() {
 		"READONLY":  {1, f, [3]int{}, func(b *batch, _ [][]byte) { b.c.eventual = true; b.reply(resp.AppendOK(nil)) }},
 		"READWRITE": {1, f, [3]int{}, func(b *batch, _ [][]byte) { b.c.eventual = false; b.reply(resp.AppendOK(nil)) }},
 		"QUIT":      {-1, f, [3]int{}, func(b *batch, _ [][]byte) { b.reply(resp.AppendOK(nil)); b.c.quit = true }},
+	} {
+		table[name] = &entry{spec: s}
 	}
+	number()
 }
 
 // command runs one parsed command. GET is looked at first: it is most of the load.
 func (b *batch) command(a [][]byte) (full, dead bool) {
-	b.c.s.Commands.Add(1)
+	b.came++
+	b.running = true
 	if len(a) == 2 && len(a[0]) == 3 && a[0][0]|0x20 == 'g' && a[0][1]|0x20 == 'e' && a[0][2]|0x20 == 't' {
+		b.number = numberOfGet
 		get(b, a)
 		return b.full, b.dead
 	}
@@ -162,6 +202,7 @@ func (b *batch) command(a [][]byte) (full, dead bool) {
 			up[i] = ch
 		}
 		if s, ok := table[string(up[:len(name)])]; ok {
+			b.number = s.number
 			if fits(s.arity, len(a)) {
 				s.handle(b, a)
 			} else {
@@ -170,6 +211,7 @@ func (b *batch) command(a [][]byte) (full, dead bool) {
 			return b.full, b.dead
 		}
 	}
+	b.number = other
 	var args []byte
 	for _, x := range a[1:] {
 		if len(args) >= 128 {
@@ -211,10 +253,13 @@ func (b *batch) ask(form former, rs ...*Request) {
 	if !b.admit(rs) {
 		return
 	}
+	b.reqs = append(b.reqs, rs...) // at once: a panic from here on gives them back
 	c := b.c
 	s := b.newSlot()
 	s.parts, s.reqs, s.form = len(rs), rs, form
+	s.command, s.parsed = b.number, b.parsed
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	s.proto = c.proto
 	for _, r := range rs {
 		r.To, r.slot = c, s
@@ -234,10 +279,12 @@ func (b *batch) ask(form former, rs ...*Request) {
 		c.writes[h]++
 	}
 	c.push(s)
+	b.running = false
+	if c.dead { // its end did not see this one
+		c.s.tallies[s.command].outcomes[gone].Add(1)
+	}
 	c.pending += len(rs)
 	b.note()
-	c.mu.Unlock()
-	b.reqs = append(b.reqs, rs...)
 }
 
 // write queues one write.
@@ -307,29 +354,37 @@ func get(b *batch, a [][]byte) {
 		return
 	}
 	shard := c.s.node.ShardOf(key)
-	c.mu.Lock()
-	if c.head == nil {
-		// Nothing is owed before this answer: read straight into the output.
-		mark := len(c.out)
-		out := appendBulkHole(c.out)
-		start := len(out)
-		val, found, ok := c.s.node.ReadHere(shard, out, key, c.eventual)
-		if ok {
-			if found {
-				c.out = closeBulk(val, mark, start)
-			} else {
-				c.out = resp.AppendNull(c.out[:mark], c.proto)
-			}
-			c.bound()
-			b.note()
-			c.mu.Unlock()
-			return
-		}
-		c.out = c.out[:mark]
+	if !b.readHere(shard, key) {
+		b.ask(formValue, b.read(Get, key))
 	}
-	c.mu.Unlock()
-	r := b.read(Get, key)
-	b.ask(formValue, r)
+}
+
+// readHere answers a GET from this node, if nothing is owed before its answer
+// and the node may: the value is read straight into the output.
+func (b *batch) readHere(shard int, key []byte) bool {
+	c := b.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.head != nil {
+		return false
+	}
+	mark := len(c.out)
+	out := appendBulkHole(c.out)
+	start := len(out)
+	val, found, at, ok := c.s.node.ReadHere(shard, out, key, c.eventual)
+	if !ok {
+		return false
+	}
+	b.answered(served)
+	b.looked = at
+	if found {
+		c.out = closeBulk(val, mark, start)
+	} else {
+		c.out = resp.AppendNull(c.out[:mark], c.proto)
+	}
+	c.bound()
+	b.note()
+	return true
 }
 
 // hole is room for the head of a bulk reply of up to 9,999,999 bytes; it is

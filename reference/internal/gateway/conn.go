@@ -48,8 +48,13 @@ type Server struct {
 	wg    sync.WaitGroup
 	ids   atomic.Uint64
 
+	tallies []tally // by the number of the command
+
 	// Admission says what is taken; it is set before Serve. Nil takes everything.
 	Admission *admission.Controller
+	// Panicked is told, while its stack is still there, of a panic in a connection's
+	// own goroutines. It ends that connection alone; nil: it ends the process.
+	Panicked func(p any)
 
 	Commands atomic.Uint64
 	Accepted atomic.Uint64
@@ -59,7 +64,9 @@ type Server struct {
 }
 
 // NewServer serves node's front door.
-func NewServer(node Node) *Server { return &Server{node: node, limit: defaults} }
+func NewServer(node Node) *Server {
+	return &Server{node: node, limit: defaults, tallies: make([]tally, len(labels))}
+}
 
 // Conns is the number of open connections.
 func (s *Server) Conns() int { return int(s.count.Load()) }
@@ -116,14 +123,16 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 // slot is the place of one answer in the order of a connection's commands.
 type slot struct {
-	reply []byte
-	done  bool
-	proto int // of the command: a later HELLO changes nothing for it
-	parts int // outstanding
-	size  int // bytes held for it
-	reqs  []*Request
-	form  former
-	next  *slot
+	reply   []byte
+	done    bool
+	command uint8         // its number
+	parsed  time.Duration // node clock
+	proto   int           // of the command: a later HELLO changes nothing for it
+	parts   int           // outstanding
+	size    int           // bytes held for it
+	reqs    []*Request
+	form    former
+	next    *slot
 }
 
 type conn struct {
@@ -179,6 +188,17 @@ func newConn(s *Server, nc net.Conn) *conn {
 // what can be answered here, and submits the rest in one batch.
 func (c *conn) read() {
 	defer c.leave()
+	defer func() {
+		// What fails while requests are handed over may have left the node's mailbox
+		// locked, or half full: the node can't go on, and its process has to end.
+		if c.s.Panicked == nil || c.batch.handing {
+			return
+		}
+		if p := recover(); p != nil {
+			c.batch.drop()
+			c.broke(p)
+		}
+	}()
 	if c.serve() {
 		c.finish()
 		c.linger()
@@ -216,6 +236,7 @@ func (c *conn) serve() (orderly bool) {
 			c.s.Stalls.Add(1)
 			return false
 		}
+		c.batch.parsed = now
 		arrived := now
 		if behind {
 			arrived = last
@@ -262,7 +283,10 @@ func (c *conn) take(buf []byte, arrived time.Duration) (rest []byte, waited bool
 			break
 		} else if full {
 			b.submit()
-			waited = c.await(c.s.unanswered()) || waited
+			if c.await(c.s.unanswered()) {
+				waited = true
+				b.parsed = c.s.node.Now()
+			}
 		}
 		if cap(b.args) > keptArgs {
 			b.args = nil
@@ -296,9 +320,10 @@ func (c *conn) isDead() bool {
 }
 
 func (c *conn) fail(err error) {
-	c.mu.Lock()
-	c.append(resp.AppendError(nil, "ERR "+err.Error()))
-	c.mu.Unlock()
+	b := &c.batch
+	b.number = other
+	b.err("ERR %v", err)
+	b.settle()
 }
 
 // append puts an answer behind all earlier ones. Callers hold mu.
@@ -336,6 +361,9 @@ func (c *conn) end() {
 	}
 	c.dead = true
 	for s := c.head; s != nil; s = s.next {
+		if !s.done {
+			c.s.tallies[s.command].outcomes[gone].Add(1)
+		}
 		s.reply, s.reqs = nil, nil
 	}
 	c.out, c.held, c.head, c.tail = nil, 0, nil, nil
@@ -348,6 +376,13 @@ func (c *conn) kill() {
 	c.mu.Lock()
 	c.end()
 	c.mu.Unlock()
+}
+
+// broke ends the connection for a panic. What was submitted is the node's and is
+// given back when the node completes it, as of any connection that ended.
+func (c *conn) broke(p any) {
+	defer c.kill()
+	c.s.Panicked(p)
 }
 
 // Complete implements Completer.
@@ -381,16 +416,21 @@ func (c *conn) Complete(r *Request) {
 		return
 	}
 	s.done = true
+	var o outcome
 	if s == c.head {
+		mark := len(c.out)
 		c.out = s.form(s.proto, c.out, s.reqs)
+		o = outcomeOf(c.out[mark:])
 		c.held -= s.size
 		c.shift()
 	} else {
 		s.reply = s.form(s.proto, nil, s.reqs)
+		o = outcomeOf(s.reply)
 		c.held += len(s.reply) - s.size
 		s.size = len(s.reply)
 	}
 	s.reqs = nil
+	c.s.tallies[s.command].add(o, 1, c.s.node.Recent()-s.parsed)
 	for c.head != nil && c.head.done {
 		c.out = append(c.out, c.head.reply...)
 		c.held -= c.head.size
@@ -419,6 +459,14 @@ func (c *conn) signal() {
 // reader also sends, which saves a switch of goroutines for each read.
 func (c *conn) write() {
 	defer c.leave()
+	defer func() {
+		if c.s.Panicked == nil {
+			return
+		}
+		if p := recover(); p != nil {
+			c.broke(p)
+		}
+	}()
 	for range c.wake {
 		if err := c.flush(true); err != nil {
 			c.kill()

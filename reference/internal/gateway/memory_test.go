@@ -27,7 +27,9 @@ type memory struct {
 	addr   *net.TCPAddr
 	here   atomic.Bool // ReadHere answers
 	extra  atomic.Int64
-	frozen atomic.Bool // time passes by advance alone
+	frozen atomic.Bool  // time passes by advance alone
+	ahead  atomic.Int64 // of the clock
+	clocks atomic.Int64 // times that it was looked at
 	awake  atomic.Uint64
 	wokeAt atomic.Int64
 
@@ -175,21 +177,44 @@ func writes(r *Request) bool { return r.Kind == Write }
 var began = time.Now()
 
 func (n *memory) ID() string                       { return "here-1" }
-func (n *memory) ShardOf(key []byte) int           { return n.m.ShardOf(key) }
 func (n *memory) Shards() int                      { return n.m.Shards }
-func (n *memory) Now() time.Duration               { return time.Hour + time.Since(began) }
+func (n *memory) Recent() time.Duration            { return n.Now() }
 func (n *memory) Awake(time.Duration) uint64       { return n.awake.Load() }
 func (n *memory) Woke(time.Duration) time.Duration { return time.Duration(n.wokeAt.Load()) }
 func (n *memory) Info() string                     { return "# Server\r\nredis_version:7.4.0\r\n" }
-func (n *memory) ReadHere(shard int, dst, key []byte, eventual bool) ([]byte, bool, bool) {
+func (n *memory) Now() time.Duration {
+	n.clocks.Add(1)
+	return time.Hour + time.Since(began) + time.Duration(n.ahead.Load())
+}
+
+func (n *memory) ShardOf(key []byte) int {
+	fails("ShardOf", key)
+	return n.m.ShardOf(key)
+}
+
+// fails is where a key makes this node panic.
+func fails(where string, key []byte) {
+	if at, ok := bytes.CutPrefix(key, []byte("panic in ")); ok && string(at) == where {
+		panic(where)
+	}
+}
+
+func (n *memory) ReadHere(shard int, dst, key []byte, eventual bool) ([]byte, bool, time.Duration, bool) {
 	if !n.here.Load() && !eventual {
-		return dst, false, false
+		return dst, false, 0, false
+	}
+	fails("ReadHere", key)
+	if string(key) == "slow" {
+		n.ahead.Add(int64(3 * time.Second))
 	}
 	v, found, _ := n.tables[shard].Get(dst, key)
-	return v, found, true
+	return v, found, n.Now(), true
 }
 
 func (n *memory) Submit(rs []*Request) {
+	for _, r := range rs {
+		fails("Submit", r.Op.Key)
+	}
 	n.mu.Lock()
 	if n.ended {
 		n.mu.Unlock()

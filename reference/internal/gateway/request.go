@@ -116,11 +116,15 @@ type Node interface {
 	ShardOf(key []byte) int
 	Shards() int
 	// ReadHere answers a Get from this node if it may: as the leader under its
-	// lease, or as any replica if eventual. ok is false if it may not.
-	ReadHere(shard int, dst, key []byte, eventual bool) (value []byte, found, ok bool)
+	// lease, or as any replica if eventual. ok is false if it may not. at is the
+	// clock, if that was looked at behind the read, else 0.
+	ReadHere(shard int, dst, key []byte, eventual bool) (value []byte, found bool, at time.Duration, ok bool)
 	// Submit takes requests; each is completed exactly once, also after Close.
 	Submit(rs []*Request)
 	Now() time.Duration
+	// Recent is Now as whoever completes requests last looked at it: a moment ago,
+	// while it does. It costs nothing.
+	Recent() time.Duration
 	// Awake changes whenever this process is found to have slept for so long
 	// that what then waits in its sockets is older than its clients' patience.
 	Awake(now time.Duration) uint64

@@ -263,6 +263,7 @@ func newMetrics(n *Node) *metrics {
 		}
 		return float64(c)
 	})
+	m.reg.MustRegister(operationsCollector{n.server})
 	m.sessions(n)
 	m.manager(n)
 	gauge("epoch", "Epoch of the roles as this node knows it.", func() float64 { return float64(n.meta.State().Epoch) })

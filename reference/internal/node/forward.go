@@ -12,23 +12,28 @@ import (
 
 // ReadHere implements gateway.Node. The order matters (rule 1): the value is
 // read first, and only then is the lease compared with the clock.
-func (n *Node) ReadHere(shard int, dst, key []byte, eventual bool) (value []byte, found, ok bool) {
+func (n *Node) ReadHere(shard int, dst, key []byte, eventual bool) (value []byte, found bool, at time.Duration, ok bool) {
 	sh := n.shards[shard].Load()
 	if sh == nil {
-		return dst, false, false
+		return dst, false, 0, false
 	}
 	if !eventual && sh.lease.Load() == 0 {
-		return dst, false, false
+		return dst, false, 0, false
 	}
 	value, found, err := sh.table.Get(dst, key)
 	if err != nil {
-		return dst, false, false // the loop ends the node for it
+		return dst, false, 0, false // the loop ends the node for it
 	}
 	if eventual {
-		return value, found, n.joined.Load() && !sh.bad.Load()
+		return value, found, 0, n.joined.Load() && !sh.bad.Load()
 	}
-	return value, found, int64(n.Now()) < sh.lease.Load()
+	at = n.Now()
+	return value, found, at, int64(at) < sh.lease.Load()
 }
+
+// Recent implements gateway.Node: the loop looks at the clock at the start of a
+// turn, behind each group's entries, and behind each strong read.
+func (n *Node) Recent() time.Duration { return time.Duration(n.recent.Load()) }
 
 // Awake implements gateway.Node.
 func (n *Node) Awake(now time.Duration) uint64 {
@@ -142,9 +147,13 @@ func (n *Node) read(now time.Duration, sh *shard, r *gateway.Request) {
 	case gateway.Count:
 		r.Num = int64(sh.table.Len())
 	}
-	if !r.Eventual && int64(n.Now()) >= sh.lease.Load() {
-		r.Fail(gateway.NotApplied, "the leader's lease ended")
-		return
+	if !r.Eventual {
+		at := n.Now()
+		n.recent.Store(int64(at))
+		if int64(at) >= sh.lease.Load() {
+			r.Fail(gateway.NotApplied, "the leader's lease ended")
+			return
+		}
 	}
 	r.Status = gateway.OK
 	r.To.Complete(r)

@@ -27,7 +27,7 @@ import (
 // leader is peer a-1 by hand: it says that it leads every shard, pings, takes
 // what is forwarded to it, and answers as the test wants.
 type leader struct {
-	t      *testing.T
+	t      testing.TB
 	l      net.Listener
 	term   atomic.Uint64
 	answer atomic.Pointer[func(forward) bool] // nil, or false: it never does
@@ -43,9 +43,28 @@ type forwarded struct {
 	*leader
 	cfg Config
 	c   *redis.Client
+	log *lines
 }
 
-func freePort(t *testing.T) string {
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func freePort(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
@@ -66,8 +85,8 @@ func forwardTo(t *testing.T, set func(*Config)) *forwarded {
 		set(&cfg)
 	}
 	a.home = cfg.Peer
-	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, cfg, slog.New(slog.DiscardHandler)) }()
+	ended, log := make(chan error, 1), new(lines)
+	go func() { ended <- Run(ctx, cfg, slog.New(slog.NewTextHandler(log, nil))) }()
 	a.wg.Go(a.accept)
 	t.Cleanup(func() {
 		cancel()
@@ -75,7 +94,7 @@ func forwardTo(t *testing.T, set func(*Config)) *forwarded {
 		require.NoError(t, <-ended)
 		a.wg.Wait()
 	})
-	f := &forwarded{a, cfg, redis.NewClient(&redis.Options{Addr: cfg.Client, MaxRetries: -1, ReadTimeout: 3 * time.Second, PoolSize: 64})}
+	f := &forwarded{a, cfg, redis.NewClient(&redis.Options{Addr: cfg.Client, MaxRetries: -1, ReadTimeout: 3 * time.Second, PoolSize: 64}), log}
 	t.Cleanup(func() { f.c.Close() })
 	a.answers(func(forward) bool { return true })
 	require.Eventually(t, func() bool { return f.c.Get(ctx, "k").Err() == nil }, 20*time.Second, 20*time.Millisecond, "nothing is forwarded")

@@ -167,6 +167,7 @@ func (n *Node) stopLoop() {
 
 // turn takes the whole mailbox and does what follows from it.
 func (n *Node) turn(now time.Duration) {
+	n.recent.Store(int64(now))
 	n.mu.Lock()
 	mails, requests, stored, funcs, since := n.mails, n.requests, n.stored, n.funcs, n.since
 	n.mails, n.requests, n.stored, n.funcs = nil, nil, nil, nil
@@ -394,6 +395,9 @@ func (n *Node) drain(now time.Duration) {
 				if out.Storage != nil {
 					sb.groups = append(sb.groups, g)
 					sb.items = append(sb.items, out.Storage)
+				}
+				if len(out.Results) > 0 { // what was applied for them took its time
+					n.recent.Store(int64(n.Now()))
 				}
 				for _, r := range out.Results {
 					n.result(g, r)

@@ -65,6 +65,7 @@ type Config struct {
 	ArchiveKeep      Duration `json:"archive_keep,omitempty"`      // how far back a restore can go, 24h
 
 	began *incarnationEnded // why the life before this one ended
+	watch func(*Node)       // of a test: it is shown the node before clients are
 
 	Failover failover.Config `json:"failover,omitzero"` // intervals and bounds of the failover manager
 
@@ -145,6 +146,7 @@ type Node struct {
 	terms   []atomic.Uint64
 	vouched []atomic.Int64 // node clock when the leader last said that it leads
 	ticked  atomic.Int64
+	recent  atomic.Int64 // node clock as the loop last looked at it
 	slept   atomic.Uint64
 	woke    atomic.Int64 // node clock when it was last found to have slept
 
@@ -338,6 +340,9 @@ func run(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
 	}
 	n.ticked.Store(int64(n.Now())) // the first client must not take the start for a sleep
 	spawn("loop", n.loop)
+	if cfg.watch != nil {
+		cfg.watch(n)
+	}
 	n.addClients(listeners["client"])
 	n.started.Store(true)
 	n.log.Info("started", "region", self.Region, "generation", n.generation, "client", cfg.Client, "mutant", cfg.Mutant)

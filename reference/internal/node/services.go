@@ -48,6 +48,7 @@ func newTree(n *Node) *tree.Tree {
 	n.metrics.reg.MustRegister(serviceCollector{t})
 	n.panics = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "fivenines", Name: "panics_total", Help: "Panics that ended a connection or a service and not the process."}, []string{"service"})
 	n.metrics.reg.MustRegister(n.panics)
+	n.server.Panicked = func(p any) { n.panicked("clients", p) }
 	return t
 }
 

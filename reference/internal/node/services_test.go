@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fivenines/fivenines/reference/internal/disk"
+	"github.com/fivenines/fivenines/reference/internal/gateway"
 	"github.com/fivenines/fivenines/reference/internal/healing"
 	"github.com/fivenines/fivenines/reference/internal/healing/tree"
 )
@@ -65,6 +67,64 @@ func TestAPanicEndsOneConnectionOfAPeer(t *testing.T) {
 	_, err = io.ReadFull(good, make([]byte, len(AppendFrame(nil, FrameCanary, []byte("x")))))
 	require.NoError(t, err)
 }
+
+// A panic over a client's command ends its connection, is told once with its
+// stack, and counted; the node and its other clients go on.
+func TestAPanicEndsOneConnectionOfAClient(t *testing.T) {
+	shown := make(chan *Node, 1)
+	f := forwardTo(t, func(c *Config) { c.watch = func(n *Node) { shown <- n } })
+	n := <-shown
+	client := func() net.Conn {
+		c, err := net.Dial("tcp", f.cfg.Client)
+		require.NoError(t, err)
+		t.Cleanup(func() { c.Close() })
+		require.NoError(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+		return c
+	}
+	pings := func(c net.Conn) {
+		t.Helper()
+		_, err := io.WriteString(c, "PING\r\n")
+		require.NoError(t, err)
+		b := make([]byte, len("+PONG\r\n"))
+		_, err = io.ReadFull(c, b)
+		require.NoError(t, err)
+		require.Equal(t, "+PONG\r\n", string(b))
+	}
+	good, bad := client(), client()
+	pings(good)
+	pings(bad)
+	require.NotContains(t, f.metrics(), "fivenines_panics_total{")
+
+	broken := new(shard) // without a table: a broken invariant
+	for i := range n.shards {
+		n.shards[i].Store(broken)
+	}
+	_, err := io.WriteString(bad, "SET a v XX\r\nDEL b c d\r\nINFO\r\n")
+	require.NoError(t, err)
+	closed(t, bad)
+	for i := range n.shards {
+		n.shards[i].Store(nil)
+	}
+	f.await(`fivenines_panics_total{service="clients"} 1`)
+	require.Contains(t, f.metrics(), "fivenines_in_flight 0\n", "what came with it is given back")
+	require.Equal(t, 1, strings.Count(f.log.String(), "a panic ended a connection"))
+	require.Contains(t, f.log.String(), "node.(*Node).Info", "its stack is logged")
+	pings(good)
+	require.NoError(t, f.c.Get(f.ctx, "k").Err())
+}
+
+// A panic in the loop ends the node, also over what a connection waits for.
+func TestAPanicInTheLoopEndsTheNode(t *testing.T) {
+	a := begin(t, disk.Identity{Incarnation: 1}, nil)
+	require.NoError(t, a.guarded(a.Now()))
+	a.Submit([]*gateway.Request{{Kind: gateway.Get, Shard: 0, To: fragile{}}})
+	require.ErrorContains(t, a.guarded(a.Now()), "it cannot trust its data")
+}
+
+// fragile panics when what it waits for is there.
+type fragile struct{}
+
+func (fragile) Complete(*gateway.Request) { panic("an answer that can't be formed") }
 
 // A router that panics in the middle of a decision, whose lines wait for it,
 // begins again.

@@ -63,27 +63,31 @@ func NewTable() *Table {
 // value that is on disk and can't be read: nothing is known of the session.
 func (t *Table) Get(dst, key []byte) (value []byte, found bool, err error) {
 	for {
-		t.mu.RLock()
-		it := t.items[string(key)]
-		if it == nil || it.next != nil {
-			if it != nil {
-				dst = append(dst, it.value...)
-				if t.shelf.cold != nil {
-					it.used.Store(true)
-				}
-			}
-			t.mu.RUnlock()
-			return dst, it != nil, nil
+		v, found, cold, serial, err := t.look(dst, key)
+		if cold == nil || err != nil {
+			return v, found, err
 		}
-		k, serial, err := it.key, it.serial, t.shelf.failure
-		t.mu.RUnlock()
-		if err != nil {
-			return dst, false, err
-		}
-		if v, ok := t.read(dst, k, serial); ok {
+		if v, ok := t.read(dst, cold.key, serial); ok {
 			return v, true, nil
 		}
 	}
+}
+
+// look is Get for what is in memory; otherwise it says what is on disk. A panic
+// here ends the connection that asked, and so must not leave the table locked.
+func (t *Table) look(dst, key []byte) (value []byte, found bool, cold *item, serial uint64, err error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	it := t.items[string(key)]
+	switch {
+	case it == nil:
+		return dst, false, nil, 0, nil
+	case it.next == nil:
+		return dst, false, it, it.serial, t.shelf.failure
+	case t.shelf.cold != nil:
+		it.used.Store(true)
+	}
+	return append(dst, it.value...), true, nil, 0, nil
 }
 
 // Deadline is a session's, on the shard clock; 0 is none.
