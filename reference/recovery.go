@@ -18,15 +18,21 @@ type Restore struct {
 	bucket *archive.Bucket
 }
 
-// openArchive opens the archive of a cluster; with an empty name, of the only one there.
+// openArchive opens the archive of a cluster to read it; with an empty name, of the only one there.
 func openArchive(ctx context.Context, where, name string) (*archive.Bucket, error) {
+	if err := archive.Find(where); err != nil {
+		return nil, err
+	}
 	if name == "" {
 		names, err := archive.Clusters(ctx, where)
 		if err != nil {
 			return nil, err
 		}
+		if len(names) == 0 {
+			return nil, fmt.Errorf("archive %s has nothing of any cluster; name the one that fivenines up --archive wrote", where)
+		}
 		if len(names) != 1 {
-			return nil, fmt.Errorf("archive %s has %d clusters (%s): name one", where, len(names), strings.Join(names, ", "))
+			return nil, fmt.Errorf("archive %s has %d clusters (%s); name one with --cluster", where, len(names), strings.Join(names, ", "))
 		}
 		name = names[0]
 	}
@@ -57,7 +63,12 @@ func VerifyArchive(ctx context.Context, where, cluster string) (good int, bytes 
 		return 0, 0, nil, err
 	}
 	defer b.Close()
-	return b.Verify(ctx)
+	good, bytes, problems, err = b.Verify(ctx)
+	if err == nil && good == 0 && len(problems) == 0 {
+		// Nothing was damaged because nothing is there, which proves nothing.
+		err = fmt.Errorf("archive %s has nothing of cluster %q; --archive and --cluster name what is verified", where, b.Cluster())
+	}
+	return good, bytes, problems, err
 }
 
 // Endpoint is how a node of a running deployment is reached.

@@ -448,3 +448,15 @@ func FuzzDecode(f *testing.F) {
 		_ = s.Config()
 	})
 }
+
+// A stakeholder reads what a fault did, not how it was configured.
+func TestEveryFaultHasAPhrase(t *testing.T) {
+	for _, k := range faults.Kinds() {
+		s := faults.Spec{Kind: k.Kind, Params: map[string]string{}}
+		for _, p := range k.Params {
+			s.Params[p.Name] = p.Default
+		}
+		assert.NotContains(t, slo.Phrase(s.String()), "=", "slo/phrase.go lacks it or its parameters")
+		assert.NotEqual(t, s.String(), slo.Phrase(s.String()))
+	}
+}

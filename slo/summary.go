@@ -2,7 +2,6 @@ package slo
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -37,10 +36,7 @@ func (a *analysis) cost() string {
 	var worst *Outage
 	for _, t := range a.trials {
 		if len(t.faults) > 0 && what == "" {
-			what = plain(t.faults[0].text)
-			if n := len(t.faults) - 1; n > 0 {
-				what += fmt.Sprintf(" and %d more faults", n)
-			}
+			what = phraseOf(t.faults)
 		}
 		if o := t.m.Failover; o != nil && (worst == nil || o.Value > worst.Value) {
 			worst = o
@@ -144,34 +140,4 @@ func joinAnd(s []string) string {
 		return s[0] + " and " + s[1]
 	}
 	return strings.Join(s[:len(s)-1], ", ") + " and " + s[len(s)-1]
-}
-
-var faultText = regexp.MustCompile(`^([a-z-]+)(?:\((.*)\))?$`)
-
-// plain is a fault's text as a person would say it.
-func plain(text string) string {
-	m := faultText.FindStringSubmatch(text)
-	if m == nil {
-		return text
-	}
-	params := map[string]string{}
-	for kv := range strings.SplitSeq(m[2], ",") {
-		k, v, _ := strings.Cut(strings.TrimSpace(kv), "=")
-		params[k] = v
-	}
-	for kind, say := range map[string][2]string{
-		"region-loss":      {"losing ", "region"},
-		"region-partition": {"cutting off ", "region"},
-		"node-crash":       {"the crash of ", "node"},
-		"node-pause":       {"the pause of ", "node"},
-		"process-crash":    {"the crash of the process of ", "node"},
-	} {
-		if m[1] == kind && params[say[1]] != "" {
-			return say[0] + params[say[1]]
-		}
-	}
-	if m[1] == "power-loss" {
-		return "a power loss of all nodes"
-	}
-	return text
 }

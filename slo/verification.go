@@ -87,6 +87,11 @@ func Verify(results []*Result, folders []string, m *projection.Model, o projecti
 			return nil, fmt.Errorf("%s and %s are not runs of the same system: target %s, backend %s, mutant %q; target %s, backend %s, mutant %q",
 				folders[0], folders[i], v.Target, v.Backend, v.Mutant, r.Target, r.Backend, r.Mutant)
 		}
+		for j, o := range results[:i] {
+			if o.Scenario == r.Scenario && o.Seed == r.Seed && o.Started.Equal(r.Started) && !r.Started.IsZero() {
+				return nil, fmt.Errorf("%s and %s are the same run, whose trials would count twice; leave one out", folders[j], folders[i])
+			}
+		}
 		s := Verified{
 			Name: r.Scenario, Folder: folders[i], Seed: r.Seed, Verdict: r.Verdict, Summary: r.Summary, Trials: len(r.Trials),
 			Objectives: []Objective{}, Down: []stats.Duration{}, Undo: []stats.Duration{},

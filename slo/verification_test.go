@@ -2,6 +2,7 @@ package slo
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -84,4 +85,19 @@ func TestDowntimes(t *testing.T) {
 	assert.Equal(t, []projection.Trial{{
 		Down: []stats.Duration{{Seconds: 2}, {Seconds: 7, Censored: true}}, Undo: []stats.Duration{{}},
 	}}, r.Downtimes())
+}
+
+// The trials of one run, named twice or copied, are not twice as many.
+func TestVerifyRefusesTheSameRunTwice(t *testing.T) {
+	m, o := oneClass(t), projection.Options{Years: 5000, Seed: 1}
+	run := func(seed int64, at time.Time) *Result {
+		r := crashes("node-crash", Met, 2)
+		r.Seed, r.Started = seed, at
+		return r
+	}
+	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	_, err := Verify([]*Result{run(1, at), run(2, at), run(1, at.Add(time.Minute))}, []string{"a", "b", "c"}, m, o)
+	require.NoError(t, err)
+	_, err = Verify([]*Result{run(1, at), run(2, at), run(1, at.In(time.Local))}, []string{"a", "b", "c"}, m, o)
+	require.EqualError(t, err, "a and c are the same run, whose trials would count twice; leave one out")
 }

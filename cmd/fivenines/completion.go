@@ -94,7 +94,7 @@ func arguments(use string) cobra.CompletionFunc {
 var completions = map[string]cobra.CompletionFunc{
 	"backend":  fixed(slices.Sorted(maps.Keys(backends))...),
 	"target":   fixed(slices.Sorted(maps.Keys(targets))...),
-	"through":  fixed("balancers", "nodes"),
+	"through":  fixed("balancers", "dns", "nodes"),
 	"topology": fixedOrFile(scenarios.TopologyNames()...),
 	"measure":  fixed(compare.Names()...),
 	"mutant": func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -114,6 +114,9 @@ var completions = map[string]cobra.CompletionFunc{
 		}
 		return []string{"json", "markdown", "text"}, cobra.ShellCompDirectiveNoFileComp
 	},
+	"to":         regionsHeld,
+	"lost":       regionsHeld,
+	"level":      fixed("1", "2", "3"),
 	"from":       runFolders,
 	"objectives": fixedOrFile(),
 	"openslo":    fixedOrFile(),
@@ -139,6 +142,16 @@ func fixedOrFile(values ...string) cobra.CompletionFunc {
 
 func folders(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// regionsHeld are those of what up holds under the command's --name.
+func regionsHeld(cmd *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+	if st, err := readState(cmd.Flag("name").Value.String()); err == nil {
+		for _, r := range st.Regions {
+			names = append(names, r.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // mutantsOf are those of the command's target, or of all targets.

@@ -220,7 +220,7 @@ func containerFindings(ctx context.Context) []finding {
 	fs = append(fs, disk)
 	if len(e.Left) > 0 {
 		fs = append(fs, finding{
-			What: "containers of killed runs", Found: strings.Join(e.Left, ", "), Advice: "the next run in containers removes them",
+			What: "left by killed runs", Found: strings.Join(e.Left, ", "), Advice: "the next run in containers removes them; a network that stays goes when the engine is restarted",
 		})
 	}
 	return fs

@@ -70,6 +70,9 @@ func statusCommand() *cobra.Command {
 				e.SetIndent("", "  ")
 				return e.Encode(st)
 			}
+			if !st.Ready {
+				return errComingUp(name)
+			}
 			if st.Mutant != "" {
 				shout(cmd.OutOrStdout(), st.Mutant)
 			}

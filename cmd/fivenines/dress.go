@@ -74,6 +74,8 @@ func wants(fl *pflag.Flag) string {
 		return "it wants a number, such as 2000"
 	case "int", "int64", "uint64", "uint":
 		return "it wants a whole number, such as 5"
+	case "intSlice":
+		return "it wants whole numbers, such as 3,7"
 	case "duration":
 		return "it wants a duration, such as 500ms, 30s or 5m"
 	case "bool":
@@ -140,6 +142,7 @@ var advice = []struct {
 }{
 	{fs.ErrNotExist, "is the path right?"},
 	{fs.ErrPermission, "name another path, or run as somebody who may"},
+	{syscall.EROFS, "name a folder that can be written to"},
 	{syscall.ENOSPC, "free some space, or name a folder on another disk"},
 	{syscall.ENOTDIR, "name another folder"},
 	{syscall.EISDIR, "name a file"},

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -218,11 +220,21 @@ func TestCompletion(t *testing.T) {
 	for _, n := range slo.Names() {
 		objectives = append(objectives, n+"=")
 	}
+	t.Setenv("TMPDIR", t.TempDir())
+	held, err := claimState("mine")
+	require.NoError(t, err)
+	defer held.release()
+	require.NoError(t, held.write(&upState{PID: os.Getpid(), Regions: []upRegion{{Name: "a"}, {Name: "b"}}}))
 	for _, c := range []struct {
 		args []string
 		want []string
 	}{
 		{[]string{"run", ""}, names},
+		{[]string{"run", "--through", ""}, []string{"balancers", "dns", "nodes"}},
+		{[]string{"failover", "--name", "mine", "--to", ""}, []string{"a", "b"}},
+		{[]string{"failover", "--to", ""}, nil},
+		{[]string{"recover", "--name", "mine", "--lost", ""}, []string{"a", "b"}},
+		{[]string{"recover", "--level", ""}, []string{"1", "2", "3"}},
 		{[]string{"verify", "region-loss", ""}, names},
 		{[]string{"run", "--objective", ""}, objectives},
 		{[]string{"run", "--topology", ""}, scenarios.TopologyNames()},
@@ -333,5 +345,18 @@ func TestDoctorSaysWhatAbsenceCosts(t *testing.T) {
 	}
 	for _, what := range []string{"cores", "memory available", "open files", "disk sync", "disk space", "ports of the stack", "timers", "clock", "docker"} {
 		assert.Contains(t, seen, what)
+	}
+}
+
+// What the operating system refuses comes with what to do, once.
+func TestAdviceForWhatTheSystemRefuses(t *testing.T) {
+	for _, a := range advice {
+		assert.Equal(t, "make the folder: mkdir x: "+a.is.Error()+"; "+a.what,
+			advised(fmt.Errorf("make the folder: %w", &fs.PathError{Op: "mkdir", Path: "x", Err: a.is})).Error())
+	}
+	for _, no := range []syscall.Errno{syscall.EROFS, syscall.EACCES, syscall.ENOSPC, syscall.ENOENT, syscall.ENOTDIR, syscall.EISDIR, syscall.EADDRINUSE, syscall.EMFILE} {
+		err := advised(&fs.PathError{Op: "mkdir", Path: "x", Err: no})
+		assert.Contains(t, err.Error(), "; ", "nothing says what to do about it")
+		assert.Equal(t, err.Error(), advised(err).Error(), "said twice")
 	}
 }

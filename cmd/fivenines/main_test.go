@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,6 +75,7 @@ func TestBadInput(t *testing.T) {
 		{[]string{"analyze", dir}, exitRun, "is not the folder of a run"},
 		{[]string{"report", dir}, exitRun, "is not the folder of a run"},
 		{[]string{"report", dir, "--format", "pdf"}, exitUsage, `fivenines: no format is called "pdf"; there are badge, baseline, comment, html, json, junit, markdown, textfile`},
+		{[]string{"report", dir, "--format", ""}, exitUsage, "fivenines: --format names no format; there are badge, baseline"},
 		{[]string{"report", dir, "--format", "json,html", "--out", "-"}, exitUsage, "takes one format, not 2"},
 		{[]string{"report", dir, "--baseline", dir}, exitUsage, "add --format comment"},
 		{[]string{"up", "--mutant", "no-fsync"}, exitUsage, "add --i-know-this-is-broken"},
@@ -306,6 +308,33 @@ func TestStateIsHeldByItsLock(t *testing.T) {
 	s, err = claimState("x")
 	require.NoError(t, err)
 	require.NoError(t, s.release())
+}
+
+func TestUpRemovesWhatOthersLeft(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	dirs := map[string]string{}
+	held := map[string]*stateFile{}
+	for _, name := range []string{"killed", "lives"} {
+		s, err := claimState(name)
+		require.NoError(t, err)
+		dirs[name], held[name] = filepath.Join(os.TempDir(), tempPrefix+name), s
+		require.NoError(t, os.Mkdir(dirs[name], 0o755))
+		require.NoError(t, s.write(&upState{Dir: dirs[name]}))
+	}
+	require.NoError(t, held["killed"].f.Close(), "its lock goes, its file stays")
+	defer held["lives"].release()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	topo, err := scenarios.Topology("three-node")
+	require.NoError(t, err)
+	target, err := targetNamed("reference")
+	require.NoError(t, err)
+	require.Error(t, (&upFlags{name: "mine"}).hold(ctx, io.Discard, io.Discard, topo, slowToComeUp{}, target))
+	assert.NoDirExists(t, dirs["killed"])
+	assert.NoFileExists(t, statePath("killed"))
+	assert.DirExists(t, dirs["lives"])
+	_, err = readState("lives")
+	require.NoError(t, err)
 }
 
 func TestLeadersFollowTerms(t *testing.T) {

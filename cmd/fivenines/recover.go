@@ -32,6 +32,9 @@ func running(name string) (*upState, []reference.Endpoint, error) {
 	if st.Target != "reference" {
 		return nil, nil, runError(fmt.Errorf("%q runs the target %s; this command is for the reference", name, st.Target))
 	}
+	if !st.Ready {
+		return nil, nil, errComingUp(name)
+	}
 	var es []reference.Endpoint
 	for _, n := range st.Nodes {
 		es = append(es, reference.Endpoint{Node: n.ID, Region: n.Region, Admin: n.Admin, Client: n.RESP})
@@ -181,6 +184,9 @@ Level 3 (all gone) is fivenines restore; recover --level 3 shows what it would b
   fivenines recover --level 2 --regions-are-gone --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if level < 1 || level > 3 {
+				return usageError("--level %d: there are 1, 2 and 3", level)
+			}
 			st, es, err := running(name)
 			if err != nil {
 				return err
@@ -189,7 +195,12 @@ Level 3 (all gone) is fivenines restore; recover --level 3 shows what it would b
 			case 1:
 				h := reference.CheckHealth(cmd.Context(), es)
 				fmt.Fprintln(cmd.ErrOrStderr(), "fivenines: level 1 is automatic; there is nothing to approve")
-				if err := printHealth(cmd.OutOrStdout(), h, false); err != nil || len(h.Problems) == 0 {
+				if asJSON {
+					err = encode(cmd.OutOrStdout(), h)
+				} else {
+					err = printHealth(cmd.OutOrStdout(), h, false)
+				}
+				if err != nil || len(h.Problems) == 0 {
 					return err
 				}
 				return &exitError{code: exitMiss}
@@ -203,10 +214,10 @@ Level 3 (all gone) is fivenines restore; recover --level 3 shows what it would b
 				}
 				defer r.Close()
 				fmt.Fprintf(cmd.ErrOrStderr(), "fivenines: level 3 is fivenines restore --at now --archive %s --into DIR --yes; this is what it brings back:\n", st.Archive)
+				if asJSON {
+					return encode(cmd.OutOrStdout(), r)
+				}
 				return printRestore(cmd, r)
-			case 2:
-			default:
-				return usageError("--level %d: there are 1, 2 and 3", level)
 			}
 			p, err := planSettled(cmd.Context(), es, lost)
 			if err != nil {
@@ -299,7 +310,7 @@ func verifyRecoveryCommand() *cobra.Command {
 		Short: "Check that all sessions and data are there after a recovery, or before one is needed",
 		Long: `--check-data reads every object of the archive and verifies its checksum, and compares the replicas of
 each shard. --check-sessions reads every archived session through the front doors by strong reads. Exit status: 0 all is
-there, 1 something is lost or damaged.`,
+there, 1 something is lost or damaged, 3 it can't be told, as of replicas that have not been compared yet.`,
 		Example: `  fivenines verify-recovery --check-data
   fivenines verify-recovery --check-sessions --check-data --archive /var/archive`,
 		Args: cobra.NoArgs,
@@ -317,6 +328,7 @@ there, 1 something is lost or damaged.`,
 			}
 			result := map[string]any{}
 			bad := 0
+			var untold []int
 			say := func(format string, a ...any) {
 				if !asJSON {
 					fmt.Fprintf(out, format+"\n", a...)
@@ -347,6 +359,7 @@ there, 1 something is lost or damaged.`,
 						say("differs: %s", p)
 					}
 					bad += len(c.Problems)
+					untold = c.Untold
 				}
 			}
 			if sessions {
@@ -371,6 +384,9 @@ there, 1 something is lost or damaged.`,
 			}
 			if bad > 0 {
 				return &exitError{code: exitMiss}
+			}
+			if len(untold) > 0 {
+				return runError(fmt.Errorf("the replicas of shards %s are not compared: they tell checksums every 30 s, and two are needed; ask again then", shardText(untold)))
 			}
 			return nil
 		},

@@ -76,6 +76,9 @@ func reportCommand() *cobra.Command {
   fivenines report RUN --format baseline --out - > .github/baselines/node-crash.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(want) == 0 {
+				return usageError("--format names no format; there are %s", strings.Join(slices.Sorted(maps.Keys(formats)), ", "))
+			}
 			for _, f := range want {
 				if _, ok := formats[f]; !ok {
 					return usageError("no format is called %q; %s", f, closest.Meant(f, slices.Sorted(maps.Keys(formats))))

@@ -95,6 +95,10 @@ func errAlreadyUp(name string) error {
 	return fmt.Errorf("%q is up already; fivenines status shows it, fivenines down ends it, --name gives this one another name", name)
 }
 
+func errComingUp(name string) error {
+	return runError(fmt.Errorf("%q is still coming up, its nodes are not ready yet; ask again in some seconds, or fivenines down ends it", name))
+}
+
 // clearTemp removes the temporary data of an up of this name that was killed.
 func (s *stateFile) clearTemp() error {
 	b, err := os.ReadFile(s.path)
@@ -106,6 +110,25 @@ func (s *stateFile) clearTemp() error {
 		return nil // new, torn, or a folder that the user named
 	}
 	return os.RemoveAll(old.Dir)
+}
+
+// clearAbandoned removes what ups of any name left that were killed.
+func clearAbandoned() error {
+	left, err := filepath.Glob(statePath("*"))
+	if err != nil {
+		return fmt.Errorf("look for what was left: %w", err)
+	}
+	var errs []error
+	for _, path := range left {
+		name := strings.TrimSuffix(filepath.Base(path), ".json")
+		if _, err := readState(name); !errors.Is(err, errNotUp) {
+			continue // somebody holds it
+		}
+		if s, err := claimState(name); err == nil {
+			errs = append(errs, s.release())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // write replaces the state. The file stays the same one, since its lock is

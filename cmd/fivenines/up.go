@@ -113,6 +113,9 @@ func (f *upFlags) hold(ctx context.Context, out, notes io.Writer, topo *fixtures
 	if _, err := faults.Recover(ctx, "", reapers()); err != nil {
 		return fmt.Errorf("undo what an earlier run left: %w", err)
 	}
+	if err := clearAbandoned(); err != nil {
+		return fmt.Errorf("remove what an earlier up left: %w", err)
+	}
 	state, err := claimState(f.name)
 	if err != nil {
 		return err
@@ -140,6 +143,9 @@ func (f *upFlags) hold(ctx context.Context, out, notes io.Writer, topo *fixtures
 	fmt.Fprintf(notes, "fivenines: bringing %d nodes up\n", len(topo.Nodes()))
 	leaders := &leaders{}
 	d, err := backend.Up(ctx, topo, target, fixtures.UpOptions{Dir: dir, Seed: f.seed, Mutant: f.mutant, OnEvent: leaders.see})
+	if ctx.Err() != nil && err != nil {
+		return fmt.Errorf("interrupted before %s was up; everything was ended", topo.Name)
+	}
 	if err != nil {
 		return fmt.Errorf("bring %s up: %w", topo.Name, err)
 	}

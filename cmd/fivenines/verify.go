@@ -42,7 +42,7 @@ year stays inside the budget of 99.999 %. The folder gets a run's folder for eac
 verify.json, verify.html and verify.md over all of them. Exit status: 0 all is met, 1
 an objective or the projection is missed, 2 bad usage or a bad file, 3 inconclusive, or a run failed.
 
-A trial takes about 80 seconds; the defaults take close to an hour.`,
+A trial takes about 80 seconds; the whole catalogue, 5 trials each, close to three hours.`,
 		Example: `  fivenines verify                                  # the whole catalogue, 5 trials each
   fivenines verify node-crash region-loss --trials 30 --rps 2000 --sessions 5000
   fivenines verify --print-rates > rates.yaml       # then edit it, and:
@@ -75,6 +75,9 @@ func (f *verifyFlags) verify(cmd *cobra.Command, names []string) error {
 	}
 	var v *slo.Verification
 	out := f.out
+	if fl := cmd.Flags().Lookup("from"); fl.Changed && (len(f.from) == 0 || slices.Contains(f.from, "")) {
+		return usageError("--from names no run; name folders that fivenines run made, such as those in runs/")
+	}
 	if len(f.from) > 0 {
 		if len(names) > 0 {
 			return usageError("verify --from takes no scenarios: the runs say which they are of")

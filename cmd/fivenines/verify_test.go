@@ -31,6 +31,9 @@ func TestVerifyBadInput(t *testing.T) {
 		{[]string{"--availability", "five nines"}, exitUsage, `--availability: "five nines" is not a percentage between 0 and 100 %`},
 		{[]string{"--required", "100 %"}, exitUsage, "--required"},
 		{[]string{"--years", "5"}, exitUsage, "--years must be 1000 or more, not 5"},
+		// An empty variable of a script is no wish to run every scenario.
+		{[]string{"--from", ""}, exitUsage, "--from names no run; name folders that fivenines run made"},
+		{[]string{"--from", dir + ","}, exitUsage, "--from names no run"},
 		{[]string{"--from", dir}, exitRun, "is not the folder of a run"},
 		{[]string{"--from", dir, "node-crash"}, exitUsage, "verify --from takes no scenarios"},
 		{[]string{"--trials", "-1"}, exitUsage, "--trials must be more than 0"},

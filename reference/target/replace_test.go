@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/reference/internal/operator"
 )
 
 func sessions(n int) (keys []string) {
@@ -25,7 +26,7 @@ func all(c *redis.Client, write bool) error {
 	cmds, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, k := range sessions(120) {
 			if write {
-				p.Set(ctx, k, "v", time.Minute)
+				p.Set(ctx, k, "v", 5*time.Minute)
 			} else {
 				p.Get(ctx, k)
 			}
@@ -120,4 +121,73 @@ func TestLostRegionIsReplacedInTheOthers(t *testing.T) {
 	restored := events.count("placement-restored")
 	require.Eventually(t, func() bool { return events.count("placement-restored") >= restored+topo.Shards+1 }, 60*time.Second, 100*time.Millisecond, "undone when they are back")
 	require.NoError(t, all(dial(t, d, "us-east-1", "us-east-1-1"), false))
+}
+
+// After level 2 the region that is left makes itself three replicas, so that it can
+// lose a node. Its sisters come back one after the other and get their places again.
+func TestTheLastRegionIsMadeRedundant(t *testing.T) {
+	topo := fixtures.ThreeRegion()
+	topo.Settings = map[string]string{"replace_region_after": "2s"}
+	d, events := up(t, topo, fixtures.UpOptions{})
+	ctx := context.Background()
+	put(t, dial(t, d, "us-east-1", "us-east-1-1"), 200, "before")
+	es := endpoints(d)
+	everywhere(t, es)
+	kill(t, d, "us-east-1")
+	kill(t, d, "ap-southeast-1")
+	var p *operator.Level2
+	require.Eventually(t, func() (ok bool) {
+		var err error
+		p, err = operator.PlanLevel2(ctx, es, nil)
+		return err == nil && len(p.Refusals) == 0
+	}, 10*time.Second, 50*time.Millisecond)
+	act, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	require.NoError(t, p.Act(act, true))
+	// voters is how many replicas of its groups have a vote, by region, and the
+	// fewest voters that a leader counts.
+	voters := func() (in map[string]int, fewest int) {
+		in, fewest = map[string]int{}, 99
+		for _, r := range operator.Reports(ctx, es) {
+			for _, g := range r.Groups {
+				if g.Voter {
+					in[r.Region]++
+				}
+				if g.Serving {
+					fewest = min(fewest, g.Voters)
+				}
+			}
+		}
+		return in, fewest
+	}
+	require.Eventually(t, func() bool {
+		in, fewest := voters()
+		return in["eu-west-1"] == 3*(topo.Shards+1) && fewest == 3
+	}, 40*time.Second, 50*time.Millisecond, "twelve shards and meta")
+
+	require.NoError(t, d.Kill(ctx, "eu-west-1-1"))
+	eu := dial(t, d, "eu-west-1", "eu-west-1-2")
+	retried(t, 15*time.Second, func() error { return holds(eu, 200, func(int) string { return "before" }) })
+	retried(t, 15*time.Second, func() error { return all(eu, true) })
+
+	back := func(region string) {
+		for _, s := range d.Nodes() {
+			if s.Region == region {
+				require.NoError(t, d.Restart(ctx, s.ID, fixtures.StartOptions{}))
+			}
+		}
+	}
+	require.NoError(t, d.Restart(ctx, "eu-west-1-1", fixtures.StartOptions{}))
+	back("us-east-1")
+	require.Eventually(t, func() bool {
+		in, fewest := voters()
+		return in["us-east-1"] >= topo.Shards+2 && fewest == 3 // two or three of the five voters of meta
+	}, 60*time.Second, 100*time.Millisecond, "one region is back, the other not")
+	back("ap-southeast-1")
+	require.Eventually(t, func() bool {
+		in, _ := voters()
+		return events.count("placement-restored") > topo.Shards && in["ap-southeast-1"] == topo.Shards+1 && in["eu-west-1"] == topo.Shards+2
+	}, 60*time.Second, 100*time.Millisecond, "all is where it began")
+	us := dial(t, d, "us-east-1", "us-east-1-1")
+	retried(t, 5*time.Second, func() error { return all(us, false) })
 }

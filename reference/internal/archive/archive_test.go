@@ -98,6 +98,10 @@ func TestReplayToAPointInTime(t *testing.T) {
 	}
 	_, _, err := replay(t, a, 999)
 	require.ErrorIs(t, err, ErrNothing)
+	require.ErrorContains(t, err, "; the first one is of 1970-01-01T00:00:01Z", "from when on a restore can be asked for")
+	_, err = a.Replay(t.Context(), 1, 77, at(1e9), nil, nil)
+	require.ErrorIs(t, err, ErrNothing)
+	require.ErrorContains(t, err, "; none was written yet: ask again")
 }
 
 func TestOverlappingSegmentsAndMerge(t *testing.T) {

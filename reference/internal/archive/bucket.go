@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"gocloud.dev/blob"
@@ -57,6 +59,26 @@ func Open(ctx context.Context, where, cluster string) (*Bucket, error) {
 		return nil, fmt.Errorf("archive %s: %w", where, err)
 	}
 	return a, nil
+}
+
+// Find fails if where is a directory that is not there: Open makes it, which a
+// reader must not.
+func Find(where string) error {
+	dir, err := directory(where)
+	if err == nil && dir != "" {
+		var info os.FileInfo
+		if info, err = os.Stat(dir); err == nil && !info.IsDir() {
+			err = syscall.ENOTDIR
+		}
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err // where names it already
+	}
+	if err != nil {
+		return fmt.Errorf("archive %s: %w", where, err)
+	}
+	return nil
 }
 
 // directory is the folder that where means, empty if it is no folder.

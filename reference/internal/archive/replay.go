@@ -23,6 +23,14 @@ type Reached struct {
 	Truncated bool     // the archive has more for the time asked, behind what is damaged or missing
 }
 
+// firstOf says from when on there is something.
+func firstOf(g *Group) string {
+	if len(g.Snapshots) == 0 {
+		return "none was written yet: ask again in some seconds"
+	}
+	return "the first one is of " + time.UnixMilli(g.Snapshots[0].Wall).UTC().Format(time.RFC3339Nano)
+}
+
 // Replay reads a group up to a time: the newest snapshot that is not later, and
 // the entries behind it that are not. A damaged or missing object is named in
 // Problems, and another way round it is taken where there is one: an older
@@ -56,7 +64,7 @@ func (a *Bucket) Replay(ctx context.Context, incarnation uint64, group uint32, a
 		break
 	}
 	if !found {
-		return r, errors.Join(fmt.Errorf("archive %s: incarnation %d, group %d, %s: %w", a.url, incarnation, group, at.UTC().Format(time.RFC3339Nano), ErrNothing), joined(r.Problems))
+		return r, errors.Join(fmt.Errorf("archive %s: incarnation %d, group %d, %s: %w; %s", a.url, incarnation, group, at.UTC().Format(time.RFC3339Nano), ErrNothing, firstOf(g)), joined(r.Problems))
 	}
 	for {
 		seg, later, err := a.next(ctx, g, r.Index+1, until, &r)

@@ -175,9 +175,22 @@ func (m *Map) edge(node int) bool { return m.Region(m.Nodes[node].Region).Role =
 // has none until it comes back wiped (rule 7).
 func (s *State) Joined(id string) bool { return s.Incarnation <= 1 || s.Nonces[id] != 0 }
 
+// Redundant says that so many nodes of a placement are part of this incarnation
+// that one may be lost: three of them, or all.
+func (s *State) Redundant(m *Map, nodes []int) bool {
+	joined := 0
+	for _, n := range nodes {
+		if s.Joined(m.Nodes[n].ID) {
+			joined++
+		}
+	}
+	return joined >= min(3, len(nodes))
+}
+
 // Whole says that a node of every region that holds replicas has joined. Until
 // then an incarnation waits for the regions that it began without, and what
-// they hold is not placed anew: two voters that need each other are worse than one.
+// they hold is placed anew only where that is Redundant: two voters that need
+// each other are worse than one.
 func (m *Map) Whole(s *State) bool {
 	for _, r := range m.Regions {
 		if r.Role != Edge && r.Nodes > 0 && !slices.ContainsFunc(m.Nodes, func(n Node) bool { return n.Region == r.Name && s.Joined(n.ID) }) {

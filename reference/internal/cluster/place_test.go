@@ -177,3 +177,48 @@ func TestPlacementsInANewIncarnation(t *testing.T) {
 	s = State{Incarnation: 1}
 	require.True(t, m.Whole(&s), "the first one lacks nobody")
 }
+
+// After level 2 only one region goes on: what it has to hold alone is placed on
+// three of its nodes or not at all, and given back as the others return.
+func TestPlacementsOfARegionThatIsLeftAlone(t *testing.T) {
+	const meta = 5 // voters
+	for _, tc := range []struct {
+		survivor string
+		from, to int // its nodes
+		replicas int
+		redone   bool
+	}{
+		{"eu-west-1", 3, 6, 3, true},
+		{"eu-west-1", 3, 6, 5, true},
+		{"ap-southeast-1", 6, 8, 3, false}, // two nodes
+	} {
+		m := mapOf(t, threeRegion, 12, tc.replicas)
+		s := State{Incarnation: 2, Nonces: map[string]uint64{}}
+		lives := func(i int) bool { return i >= tc.from && i < tc.to }
+		for i, n := range m.Nodes {
+			if lives(i) {
+				s.Nonces[n.ID] = 2
+			}
+		}
+		places := m.Replace(&s, func(i int) Fitness {
+			if lives(i) {
+				return Fit
+			}
+			return Gone
+		}, func(r string) Fitness {
+			if r == tc.survivor {
+				return Fit
+			}
+			return Gone
+		})
+		require.Len(t, places, 13, "all want to move")
+		for shard, nodes := range places {
+			require.Equal(t, tc.redone, s.Redundant(m, nodes), "%s, shard %d: %v", tc.survivor, shard, nodes)
+			if shard == MetaPlace {
+				require.Len(t, nodes, meta)
+			}
+		}
+	}
+	s := State{Incarnation: 1}
+	require.True(t, s.Redundant(mapOf(t, threeRegion, 12, 3), []int{0, 3, 6}), "the first incarnation lacks nobody")
+}

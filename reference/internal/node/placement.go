@@ -104,9 +104,6 @@ func (m *manager) decidePlaces(now time.Duration) {
 	n := m.n
 	cfg := m.fo.Config()
 	st := n.meta.State()
-	if !n.m.Whole(&st) {
-		return // see addMissing
-	}
 	region := func(name string) cluster.Fitness {
 		r := slices.IndexFunc(n.m.Regions, func(r cluster.Region) bool { return r.Name == name })
 		if m.fo.Out(now, r) >= time.Duration(cfg.ReplaceRegionAfter) {
@@ -126,6 +123,9 @@ func (m *manager) decidePlaces(now time.Duration) {
 		return cluster.Unsure
 	}
 	places := n.m.Replace(&st, fit, region)
+	if !n.m.Whole(&st) { // see addMissing
+		maps.DeleteFunc(places, func(_ int, nodes []int) bool { return !st.Redundant(n.m, nodes) })
+	}
 	if len(places) == 0 {
 		return
 	}
@@ -178,7 +178,7 @@ func (m *manager) move(now time.Duration, st *cluster.State, g *group) {
 		m.tellMembers(g)
 	}
 	if !m.whole(st, g, nodes) {
-		g.moving = false
+		_, g.moving = st.Places[key] // addMissing moves it
 		return
 	}
 	done, err := g.g.Move(want, g.shard == nil)

@@ -12,6 +12,7 @@ type ReplicaCheck struct {
 	Shards   int      `json:"shards"`
 	Equal    int      `json:"equal"`    // shards with two equal replicas at least, and none that differs
 	Replicas int      `json:"replicas"` // that were compared
+	Untold   []int    `json:"untold"`   // shards of which no two replicas told a checksum of the same index
 	Problems []string `json:"problems"`
 }
 
@@ -22,7 +23,7 @@ func CompareReplicas(ctx context.Context, all []Endpoint) (*ReplicaCheck, error)
 	if len(rs) == 0 {
 		return nil, errNobody
 	}
-	c := &ReplicaCheck{Shards: rs[0].Shards, Problems: []string{}}
+	c := &ReplicaCheck{Shards: rs[0].Shards, Untold: []int{}, Problems: []string{}}
 	for s := range c.Shards {
 		sums := map[uint64]map[uint32][]string{} // index -> checksum -> nodes
 		most := uint64(0)
@@ -66,6 +67,8 @@ func CompareReplicas(ctx context.Context, all []Endpoint) (*ReplicaCheck, error)
 		case n > 1:
 			c.Equal++
 			c.Replicas += n
+		default:
+			c.Untold = append(c.Untold, s)
 		}
 	}
 	return c, nil

@@ -158,12 +158,6 @@ func (r *Restore) Write(ctx context.Context, dirs map[string]string) error {
 	snaps := make([][]byte, len(r.tables))
 	for s, t := range r.tables {
 		snaps[s] = t.Snapshot()
-		sh := r.Shards[s]
-		_, err := r.bucket.Put(ctx, &archive.Object{Data: snaps[s], Head: archive.Head{Kind: archive.KindSnapshot, Incarnation: r.Next, Group: uint32(s + 1), Node: "restore",
-			First: sh.Index, Last: sh.Index, Term: sh.Term, Clock: t.Clock(), Wall: time.Now().UnixMilli()}})
-		if err != nil {
-			return err
-		}
 	}
 	joined := map[string]uint64{} // everybody is there from the start, on the map's own placement
 	for _, n := range r.m.Nodes {
@@ -182,6 +176,16 @@ func (r *Restore) Write(ctx context.Context, dirs map[string]string) error {
 			}
 		}
 		if err := Prepare(dirs[n.ID], disk.Identity{Node: n.ID, Cluster: r.Cluster, Incarnation: r.Next}, seeds); err != nil {
+			return err
+		}
+	}
+	// The archive gets it once every node's data are made: after a restore that failed, the
+	// next one reads what the nodes went on with, not what was to become of them.
+	for s, t := range r.tables {
+		sh := r.Shards[s]
+		_, err := r.bucket.Put(ctx, &archive.Object{Data: snaps[s], Head: archive.Head{Kind: archive.KindSnapshot, Incarnation: r.Next, Group: uint32(s + 1), Node: "restore",
+			First: sh.Index, Last: sh.Index, Term: sh.Term, Clock: t.Clock(), Wall: time.Now().UnixMilli()}})
+		if err != nil {
 			return err
 		}
 	}

@@ -115,6 +115,21 @@ func TestRestoreBuildsEveryNodesData(t *testing.T) {
 	require.Equal(t, shards*50, r.Sessions)
 }
 
+// A node's folder can't be made: the archive's old incarnation stays the one to restore.
+func TestARestoreThatFailsIsNotRestoredFrom(t *testing.T) {
+	b := archived(t, t.TempDir(), 50)
+	r, err := PrepareRestore(t.Context(), b, time.UnixMilli(1_000_100+2500))
+	require.NoError(t, err)
+	to := dirs(t.TempDir())
+	require.NoError(t, os.Symlink(filepath.Join(t.TempDir(), "unmounted"), to["c-1"]))
+	require.Error(t, r.Write(t.Context(), to))
+	r, err = PrepareRestore(t.Context(), b, time.Now())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, r.From)
+	require.Equal(t, shards*50, r.Sessions, "with what was written after the time that the failed one asked for")
+	require.NoError(t, r.Write(t.Context(), dirs(t.TempDir())))
+}
+
 func TestRestoreNamesWhatIsDamaged(t *testing.T) {
 	dir := t.TempDir()
 	b := archived(t, dir, 50)
