@@ -33,6 +33,14 @@ type Confirmer interface {
 	Confirm(ctx context.Context, d fixtures.Deployment) (took, wrong []string)
 }
 
+// Returner is a fault that the system has to mend by itself: it takes away a node
+// that is to serve again without anybody's help.
+type Returner interface {
+	// Returns is the node, and how long after the fault was asked for it may take:
+	// so long whoever undoes the fault waits first, since Heal starts the node.
+	Returns() (node string, within time.Duration)
+}
+
 // Preparer is a fault that needs something when its deployment is brought up.
 type Preparer interface {
 	Prepare(opt *fixtures.UpOptions)

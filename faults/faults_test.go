@@ -319,7 +319,12 @@ func TestProcessCrash(t *testing.T) {
 				s, err := d.State("west-1")
 				require.NoError(t, err)
 				assert.Equal(t, fixtures.Dead, s, "its supervisor lives, and it does not")
+			} else {
+				require.Eventually(t, func() bool { s, err := d.State("west-1"); return err == nil && s != fixtures.Dead }, 10*time.Second, 5*time.Millisecond)
 			}
+			node, within := f.(Returner).Returns()
+			assert.Equal(t, "west-1", node)
+			assert.Equal(t, 2*time.Second, within)
 			require.NoError(t, f.Heal(ctx, d))
 			again, err := c.Worker("west-1")
 			require.NoError(t, err)

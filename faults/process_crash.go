@@ -38,8 +38,7 @@ type processCrash struct {
 	within time.Duration
 
 	mu         sync.Mutex
-	asked      time.Time // zero: not injected
-	pid        int       // that was killed
+	pid        int // that was killed
 	supervisor int
 }
 
@@ -79,11 +78,14 @@ func (f *processCrash) Inject(ctx context.Context, d fixtures.Deployment) error 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked, f.supervisor = time.Now(), d.Undo().Procs[f.node]
+	f.supervisor = d.Undo().Procs[f.node]
 	var err error
 	f.pid, err = c.Crash(ctx, f.node)
 	return err
 }
+
+// Returns implements Returner.
+func (f *processCrash) Returns() (string, time.Duration) { return f.node, f.within }
 
 // Confirm looks for the process that was killed, and for its supervisor, which
 // must not have been.
@@ -106,30 +108,8 @@ func (f *processCrash) Confirm(_ context.Context, d fixtures.Deployment) (took, 
 	return []string{fmt.Sprintf("%s: process %d killed, its supervisor %d lives", f.node, f.pid, f.supervisor)}, nil
 }
 
-// Heal gives the node the time that is left for coming back by itself.
+// Heal starts the node if it is not back: whoever undoes the fault gives it its
+// time before ([Returner]).
 func (f *processCrash) Heal(ctx context.Context, d fixtures.Deployment) error {
-	f.mu.Lock()
-	left := f.within - time.Since(f.asked)
-	f.mu.Unlock()
-	if err := f.awaitWorker(ctx, d, left); err != nil {
-		return err
-	}
 	return errors.Join(revive(ctx, d, []string{f.node}, nil, fixtures.StartOptions{}), d.AwaitReady(ctx, f.node))
-}
-
-func (f *processCrash) awaitWorker(ctx context.Context, d fixtures.Deployment, within time.Duration) error {
-	end := time.NewTimer(max(within, 0))
-	defer end.Stop()
-	for {
-		if s, err := d.State(f.node); err != nil || s != fixtures.Dead {
-			return err
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-end.C:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

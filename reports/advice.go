@@ -19,6 +19,10 @@ var guides = map[string]guide{
 		asks:   "How long could a part of the sessions not be written after the fault?",
 		missed: "See which phase of the outage took the time, and shorten the timeout that governs it.",
 	},
+	slo.Restart: {
+		asks:   "How long until a node whose process was killed served again, by itself?",
+		missed: "The last node-not-ready in events.jsonl says what the node lacked. See in its log whether it was started again, how often, and what it waited for.",
+	},
 	slo.SessionLoss: {
 		asks:   "Are all live sessions still there?",
 		missed: "Look at the operations of a lost session: where was its last write acknowledged, and which replicas had it then? A write must be on a quorum's disks before it is acknowledged.",

@@ -1,7 +1,9 @@
 package reports
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -271,4 +273,48 @@ func TestHundredTrialsAndAnHourStaySmall(t *testing.T) {
 	r = met()
 	r.Timeline = timeline(0, 3600, 26, 4)
 	assert.Less(t, len(render(t, "html", r)), 5<<20)
+}
+
+// How long a node took to come back by itself is shown as other durations are.
+func TestRestartIsShown(t *testing.T) {
+	r := met()
+	row := slo.Objective{Name: slo.Restart, Target: "< 30 s", Measured: &slo.Value{Value: 2.31, Lower: ptr(2.25), Upper: ptr(2.31)}, Unit: "s", Verdict: slo.Met, Evidence: "us-east-1-1 served again"}
+	r.Objectives = append(r.Objectives, row)
+	at := func(c *slo.Comeback) []string {
+		r.Trials[0].Measures.Restart, r.Trials[0].Faults[0].Restart = c, c
+		var out []string
+		for _, table := range recoveryTables(r) {
+			for _, cells := range table.Rows {
+				if cells[0].Text == "Back by itself" || cells[0].Text == "Restart" {
+					out = append(out, cells[1].Text)
+				}
+			}
+		}
+		return out
+	}
+	assert.Equal(t, []string{"-", "-"}, at(nil))
+	assert.Equal(t, []string{"2.31 s", "2.31 s"}, at(&slo.Comeback{Value: 2.31, Lower: 2.25, Upper: ptr(2.31), N: 1}))
+	shown := func() map[string]string {
+		out := map[string]string{}
+		for name, write := range map[string]func(io.Writer, *slo.Result) error{"html": WriteHTML, "junit": WriteJUnit, "markdown": WriteMarkdown, "textfile": WriteTextfile, "json": WriteJSON} {
+			var b bytes.Buffer
+			require.NoError(t, write(&b, r), name)
+			out[name] = b.String()
+		}
+		return out
+	}
+	pages := shown()
+	assert.Contains(t, pages["html"], "2.25 to 2.31 s")
+	assert.Contains(t, pages["markdown"], "2.31 s")
+	assert.Contains(t, pages["json"], `"restart_s": {`)
+	assert.Contains(t, pages["textfile"], `fivenines_objective_measured_seconds{backend="process",mutant="",objective="restart",scenario="region-loss",target="reference"} 2.31`)
+	assert.Contains(t, pages["junit"], `<testcase name="restart"`)
+
+	row.Measured, row.Verdict = &slo.Value{Value: 41.2, Lower: ptr(41.2)}, slo.Missed
+	r.Objectives[len(r.Objectives)-1] = row
+	assert.Equal(t, []string{"at least 41.2 s", "at least 41.2 s"}, at(&slo.Comeback{Value: 41.2, Lower: 41.2, N: 1, Censored: true}))
+	pages = shown()
+	assert.Contains(t, pages["html"], "at least 41.2 s")
+	assert.Contains(t, pages["html"], about(slo.Restart).missed)
+	assert.Contains(t, pages["markdown"], "at least 41.2 s")
 }

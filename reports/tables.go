@@ -86,12 +86,12 @@ func phasesTable(r *slo.Result, ms []milestone, of string) table {
 // recoveryTables are the faults, and what the service went through, by trial.
 func recoveryTables(r *slo.Result) []table {
 	faults := table{
-		Caption: "Faults. Times to detect, to fail over and to recover count from the instant the fault was asked for.",
-		Head:    heads("Fault", "Trial", "#Asked", "#Proved after", "#Undone", "#Failover", "#Outage of undoing", "#Detected after", "Detected by", "#RTO", "#RPO", "Proof"),
+		Caption: "Faults. Times to detect, to fail over, to be back and to recover count from the instant the fault was asked for.",
+		Head:    heads("Fault", "Trial", "#Asked", "#Proved after", "#Undone", "#Failover", "#Outage of undoing", "#Back by itself", "#Detected after", "Detected by", "#RTO", "#RPO", "Proof"),
 	}
 	trials := table{
 		Caption: "The service, by trial.",
-		Head:    heads("Trial", "#Good operations", "#Good seconds", "#Undisturbed sessions", "#Unavailable", "#Load before the fault", "#Failover", "#To detect", "#RTO", "#Detected to recovered", "#RPO"),
+		Head:    heads("Trial", "#Good operations", "#Good seconds", "#Undisturbed sessions", "#Unavailable", "#Load before the fault", "#Failover", "#Restart", "#To detect", "#RTO", "#Detected to recovered", "#RPO"),
 	}
 	more := 0
 	for i := range r.Trials {
@@ -114,7 +114,7 @@ func recoveryTables(r *slo.Result) []table {
 		}
 		trials.Rows = append(trials.Rows, []cell{
 			{Text: fmt.Sprint(i + 1)}, share(m.Availability), share(m.SliceAvail), share(m.SessionAvail), num(durationText(m.Unavailable)), share(m.Capacity),
-			num(outageText(m.Failover)), num(durationText(m.TimeToDetect)), num(durationText(m.RTO)), num(durationText(m.TimeToRecover)), num(durationText(m.RPO)),
+			num(outageText(m.Failover)), num(comebackText(m.Restart)), num(durationText(m.TimeToDetect)), num(durationText(m.RTO)), num(durationText(m.TimeToRecover)), num(durationText(m.RPO)),
 		})
 	}
 	if more > 0 {
@@ -185,7 +185,7 @@ func faultRow(f *slo.FaultRecord, trial int) []cell {
 		proof += fmt.Sprintf("%s tried by clients that stayed on the cut-off side, %s acknowledged", countOf(m.Attempts, "write", "writes"), grouped(float64(m.Acknowledged)))
 	}
 	return []cell{
-		{Text: faultText(f)}, {Text: fmt.Sprint(trial)}, num(asked), num(proved), num(undone), num(outageText(f.Failover)), num(outageText(f.Undo)),
+		{Text: faultText(f)}, {Text: fmt.Sprint(trial)}, num(asked), num(proved), num(undone), num(outageText(f.Failover)), num(outageText(f.Undo)), num(comebackText(f.Restart)),
 		num(durationText(f.TimeToDetect)), {Text: clean(f.DetectedBy)}, num(durationText(f.RTO)), num(durationText(f.RPO)), {Text: proof},
 	}
 }
@@ -207,6 +207,16 @@ func outageText(o *slo.Outage) string {
 		return "at least " + secondsText(o.Value)
 	}
 	return secondsText(o.Value)
+}
+
+func comebackText(c *slo.Comeback) string {
+	switch {
+	case c == nil || !finite(c.Value):
+		return ""
+	case c.Censored:
+		return "at least " + secondsText(c.Value)
+	}
+	return secondsText(c.Value)
 }
 
 // tallied is a line of a table of counts.

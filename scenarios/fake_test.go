@@ -35,6 +35,9 @@ type fakeSystem struct {
 	unwell     int           // in this trial reads are refused
 	upErr      error
 	healErr    error
+	supervised string        // this node's process is started again when it is killed alone
+	comesBack  time.Duration // after so long; < 0: never
+	pretends   bool          // what is started again says that it is ready and serves nobody
 }
 
 func (s *fakeSystem) Name() string { return "fake" }
@@ -160,6 +163,8 @@ type fakeDeployment struct {
 	conns    map[net.Conn]bool
 	dying    *time.Timer
 	losing   *time.Timer
+	pid      int // of the supervised node's process
+	deaf     string
 }
 
 func (d *fakeDeployment) Topology() *fixtures.Topology { return d.topo }
@@ -291,7 +296,43 @@ func (d *fakeDeployment) Kill(_ context.Context, n string) error   { return d.se
 func (d *fakeDeployment) Pause(_ context.Context, n string) error  { return d.set(n, fixtures.Paused) }
 func (d *fakeDeployment) Resume(_ context.Context, n string) error { return d.set(n, fixtures.Running) }
 func (d *fakeDeployment) Restart(_ context.Context, n string, _ fixtures.StartOptions) error {
+	d.mu.Lock()
+	d.pid++
+	d.mu.Unlock()
 	return d.set(n, fixtures.Running)
+}
+
+var _ fixtures.Crasher = (*fakeDeployment)(nil)
+
+func (d *fakeDeployment) Supervised(node string) bool { return node == d.supervised }
+
+func (d *fakeDeployment) Worker(node string) (int, error) {
+	s, err := d.State(node)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil || s == fixtures.Dead {
+		return 0, err
+	}
+	return 100 + d.pid, nil
+}
+
+func (d *fakeDeployment) Crash(_ context.Context, node string) (int, error) {
+	was, err := d.Worker(node)
+	if err != nil {
+		return 0, err
+	}
+	if d.comesBack >= 0 {
+		time.AfterFunc(d.comesBack, func() {
+			d.mu.Lock()
+			d.pid++
+			if d.pretends {
+				d.deaf = node
+			}
+			d.mu.Unlock()
+			_ = d.set(node, fixtures.Running)
+		})
+	}
+	return was, d.set(node, fixtures.Dead)
 }
 
 func (d *fakeDeployment) AwaitReady(ctx context.Context, _ ...string) error { return ctx.Err() }
@@ -317,9 +358,11 @@ func (d *fakeDeployment) Mend(_ context.Context, links ...fixtures.Link) error {
 
 func (d *fakeDeployment) Canary(ctx context.Context, l fixtures.Link) error {
 	d.mu.Lock()
-	cut, to := d.cut[l.ID()], d.states[l.To]
+	cut, to, deaf := d.cut[l.ID()], d.states[l.To], d.deaf == l.To
 	d.mu.Unlock()
 	switch {
+	case deaf:
+		return errors.New("reset")
 	case cut || to == fixtures.Paused:
 		<-ctx.Done()
 		return ctx.Err()
@@ -399,7 +442,7 @@ func (d *fakeDeployment) pass(link fixtures.Link) bool {
 	waited, id := false, link.ID()
 	for {
 		d.mu.Lock()
-		blocked, dead, changed := d.cut[id] || d.states[link.To] == fixtures.Paused, d.states[link.To] == fixtures.Dead, d.changed
+		blocked, dead, changed := d.cut[id] || d.states[link.To] == fixtures.Paused, d.states[link.To] == fixtures.Dead || d.deaf == link.To, d.changed
 		d.mu.Unlock()
 		if dead {
 			return false

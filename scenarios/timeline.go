@@ -144,6 +144,7 @@ func (t *trial) inject(ctx context.Context, f *timedFault) error {
 		t.event(history.Event{Kind: history.FaultUnproved, Subject: f.String(), Parts: parts, Detail: err.Error()})
 		return t.because(ctx, err)
 	}
+	t.watchReturn(ctx, f, asked)
 	if err := t.journal.Deployed(t.d); err != nil { // some faults start processes anew
 		return err
 	}
@@ -175,6 +176,9 @@ func (t *trial) faultFields(f *timedFault) map[string]string {
 	fields := map[string]string{"kind": f.Kind()}
 	if r := t.isolatedRegion(f.Effect(t.d)); r != "" {
 		fields["isolated_region"] = r
+	}
+	if r, ok := f.Fault.(faults.Returner); ok {
+		fields["comes_back"], _ = r.Returns()
 	}
 	return fields
 }
@@ -213,8 +217,12 @@ func (t *trial) cutOff(region string, e faults.Effect) bool {
 	return links > 0
 }
 
-// undo gives back what a fault took away.
+// undo gives back what a fault took away, once what has to come back by itself
+// had its time. It does nothing if ctx ends before.
 func (t *trial) undo(ctx context.Context, f *timedFault) error {
+	if !t.awaitReturn(ctx, f) {
+		return nil
+	}
 	t.acting.Lock()
 	defer t.acting.Unlock()
 	if !slices.Contains(t.inForce(), f) {

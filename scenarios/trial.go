@@ -108,11 +108,12 @@ type trial struct {
 
 	// acting is held while a fault is injected, proved or undone: nodes may
 	// look any way then.
-	acting sync.Mutex
-	mu     sync.Mutex
-	active []*timedFault     // in force, under mu
-	lost   string            // the harness's way to the system broke, and how; under mu
-	dead   map[string]string // nodes that died by themselves, and why once the record has it; under mu
+	acting  sync.Mutex
+	mu      sync.Mutex
+	active  []*timedFault                  // in force, under mu
+	returns map[*timedFault]*watchedReturn // of nodes that have to come back by themselves; under mu
+	lost    string                         // the harness's way to the system broke, and how; under mu
+	dead    map[string]string              // nodes that died by themselves, and why once the record has it; under mu
 }
 
 // prepare checks all that can be checked before anything is started, and opens
@@ -247,6 +248,7 @@ func (t *trial) close() error {
 	}
 	down := true
 	if t.d != nil {
+		t.endReturns() // nobody waits for them any more
 		errs = append(errs, t.undoAll(ctx))
 		t.phase("stopping the nodes")
 		if err := t.d.Down(ctx); err != nil {

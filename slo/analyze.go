@@ -112,6 +112,7 @@ func (a *analysis) trial(n int) error {
 	t.measureAvailability()
 	t.breakDown()
 	t.measureFailover()
+	t.measureRestart()
 	t.measureDetection()
 	t.measureRecovery()
 	t.checkSessions()

@@ -35,6 +35,13 @@
 //     the platform suspects or declares it gone, it sheds load, a load balancer takes it out, or
 //     an alert fires; if none of that detector named it in the 30 s before. Else
 //     with the end of the first bad operation: when a client knew.
+//   - Restart is of nodes that a fault took away and that must come back by
+//     themselves, as the fault's own event names them. It ends at the first look of
+//     the harness that finds such a node serving with none in the hold after it that
+//     doesn't, before the fault was undone: what undoing starts did not come back by
+//     itself. What the platform reports of a start does not count. It is censored
+//     where there was no such look, at the last one that found the node not serving,
+//     or at the first good one if nobody looked for the whole hold.
 //   - RPO follows DESIGN; where a trial has several faults, each lost write
 //     counts for the fault that was asked nearest to its acknowledgement.
 //   - Capacity is what was served in time of what the schedule called for, which

@@ -16,6 +16,7 @@ type fault struct {
 	kind, text string
 	parts      []string
 	isolated   string // region that it cuts off from its peers
+	comesBack  string // node that must serve again by itself; empty: none
 	asked      time.Duration
 	proved     *time.Duration
 	undone     *time.Duration
@@ -23,6 +24,8 @@ type fault struct {
 	evidence   string
 
 	failover, undo *Outage
+	restart        *Comeback
+	notReady       string // what the node that must come back lacked when it was last seen not to serve
 	phases         *Phases
 	detected       *time.Duration // instant
 	detectedBy     string
@@ -38,7 +41,7 @@ func (f *fault) record(epoch time.Time) FaultRecord {
 		Asked:    stamp(epoch, &f.asked),
 		Proved:   stamp(epoch, f.proved),
 		Undone:   stamp(epoch, f.undone),
-		Failover: f.failover, Undo: f.undo, Phases: f.phases,
+		Failover: f.failover, Undo: f.undo, Phases: f.phases, Restart: f.restart,
 		DetectedBy: f.detectedBy, RPO: f.rpo, MinorityWrites: f.minority,
 	}
 	if f.proved != nil {
@@ -96,7 +99,7 @@ func (t *trial) readEvents() {
 			if kind == "" {
 				kind, _, _ = strings.Cut(e.Subject, "(")
 			}
-			t.faults = append(t.faults, &fault{kind: kind, text: e.Subject, parts: e.Parts, isolated: e.Fields["isolated_region"], asked: e.At})
+			t.faults = append(t.faults, &fault{kind: kind, text: e.Subject, parts: e.Parts, isolated: e.Fields["isolated_region"], comesBack: e.Fields["comes_back"], asked: e.At})
 		case history.FaultProved:
 			if f := t.openFault(e.Subject, func(f *fault) bool { return f.proved == nil }); f != nil {
 				f.proved, f.evidence = &e.At, proof(e)

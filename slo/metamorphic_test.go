@@ -19,7 +19,7 @@ func essence(t testing.TB, h *histories.History) string {
 	t.Helper()
 	r, err := analyze(recordOf(h), configOf(t, h))
 	require.NoError(t, err)
-	type fault struct{ Failover, Undo, Detect, RTO, RPO any }
+	type fault struct{ Failover, Undo, Detect, RTO, RPO, Restart any }
 	out := struct {
 		Verdict  Verdict
 		Summary  string
@@ -47,7 +47,7 @@ func essence(t testing.TB, h *histories.History) string {
 		}
 		out.Measures = append(out.Measures, m)
 		for _, f := range tr.Faults {
-			out.Faults = append(out.Faults, fault{withoutPlaces(f.Failover), withoutPlaces(f.Undo), f.TimeToDetect, f.RTO, f.RPO})
+			out.Faults = append(out.Faults, fault{withoutPlaces(f.Failover), withoutPlaces(f.Undo), f.TimeToDetect, f.RTO, f.RPO, f.Restart})
 		}
 	}
 	b, err := json.MarshalIndent(out, "", " ")

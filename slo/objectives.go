@@ -16,6 +16,7 @@ import (
 // each one bounds (strictly below the maximum for durations, at most for counts).
 const (
 	Failover         = "failover"             // seconds: the longest outage of any partition (Measures.Failover.Value)
+	Restart          = "restart"              // seconds from the fault until a node that must come back by itself serves again, and stays
 	SessionLoss      = "session-loss"         // count: sessions acknowledged and neither closed nor expired that strong reads do not find
 	LostWrites       = "lost-writes"          // count: acknowledged writes that no later state has
 	Regressed        = "regressed"            // count: sessions found in a state older than the last acknowledged one
@@ -63,6 +64,7 @@ type row struct {
 // rows are all objectives, in the order of the verdict's table.
 var rows = []row{
 	{Failover, seconds, timing},
+	{Restart, seconds, timing},
 	{SessionLoss, count, safety},
 	{LostWrites, count, safety},
 	{Regressed, count, safety},
@@ -107,7 +109,7 @@ type Target struct {
 var targetText = regexp.MustCompile(`^(?:p([0-9]{1,2}(?:\.[0-9]+)?)\s+)?(<=|<|>=|>|=)?\s*([0-9]*\.?[0-9]+)\s*(%|[a-z]+)?$`)
 
 // byTrial are the objectives that may bound a quantile over trials.
-var byTrial = []string{Failover, RPO, RTO}
+var byTrial = []string{Failover, Restart, RPO, RTO}
 
 var timeUnits = map[string]float64{"ms": 1e-3, "s": 1, "m": 60, "min": 60, "h": 3600}
 
@@ -200,7 +202,8 @@ type Config struct {
 	Objectives []Target
 	// Deadline after which an operation is bad.
 	Deadline time.Duration // 0: the manifest's, else 1 s
-	// Hold without a bad operation after which an outage is over.
+	// Hold without a bad operation after which an outage is over, and for which
+	// a node that came back must stay ready.
 	Hold time.Duration // 0: 5 s
 	// ExpiryGrace after a session's time within which it must be gone.
 	ExpiryGrace time.Duration

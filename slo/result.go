@@ -215,7 +215,10 @@ type FaultRecord struct {
 	DetectedBy   string  `json:"detected_by,omitempty"` // the event, or the first bad operation
 	RTO          *Value  `json:"rto_s"`
 	RPO          *Value  `json:"rpo_s"`
-	Phases       *Phases `json:"phases_s,omitempty"` // null without an outage
+	// Restart is null where no node had to come back by itself, and not there
+	// in results of before it was measured.
+	Restart *Comeback `json:"restart_s"`
+	Phases  *Phases   `json:"phases_s,omitempty"` // null without an outage
 	// MinorityWrites are the writes that witnesses of a region that the fault
 	// cut off tried after it had lost its quorum (plus the lease), and those
 	// of them that were acknowledged.
@@ -270,6 +273,16 @@ type Outage struct {
 	Partitions []PartitionOutage `json:"partitions,omitempty"`
 }
 
+// Comeback is how long nodes took that had to come back by themselves, from the
+// instant asked until they served again, in seconds.
+type Comeback struct {
+	Value    float64  `json:"value"` // of the one that took longest
+	Lower    float64  `json:"lower"` // when it was last seen not to serve
+	Upper    *float64 `json:"upper"` // null when censored
+	N        int      `json:"n"`     // nodes that had to come back
+	Censored bool     `json:"censored"`
+}
+
 // PartitionOutage is one shard's outage; Start and End since the run's epoch, seconds.
 type PartitionOutage struct {
 	Partition int     `json:"partition"`
@@ -320,18 +333,21 @@ type Measures struct {
 	// SessionFates add up to Sessions; null in results of before they were counted.
 	SessionFates *SessionFates `json:"session_fates,omitempty"`
 
-	Failover      *Outage `json:"failover_s"`
-	TimeToDetect  *Value  `json:"time_to_detect_s"`
-	RTO           *Value  `json:"rto_s"`
-	TimeToRecover *Value  `json:"time_to_recover_s"` // from detection to the steady state (MTTR: its mean)
-	RPO           *Value  `json:"rpo_s"`
-	Unavailable   *Value  `json:"unavailable_s"`
-	Availability  *Value  `json:"availability"` // good over intended operations
-	SliceAvail    *Value  `json:"availability_slices"`
-	SessionAvail  *Value  `json:"availability_sessions"`
-	Capacity      *Value  `json:"capacity"`     // served in time over the target rate, before the fault
-	ReadP99       *Value  `json:"read_ms_p99"`  // latency before the fault
-	WriteP99      *Value  `json:"write_ms_p99"` // the same of all other operations
+	Failover *Outage `json:"failover_s"`
+	// Restart is null where no node had to come back by itself, and not there
+	// in results of before it was measured.
+	Restart       *Comeback `json:"restart_s"`
+	TimeToDetect  *Value    `json:"time_to_detect_s"`
+	RTO           *Value    `json:"rto_s"`
+	TimeToRecover *Value    `json:"time_to_recover_s"` // from detection to the steady state (MTTR: its mean)
+	RPO           *Value    `json:"rpo_s"`
+	Unavailable   *Value    `json:"unavailable_s"`
+	Availability  *Value    `json:"availability"` // good over intended operations
+	SliceAvail    *Value    `json:"availability_slices"`
+	SessionAvail  *Value    `json:"availability_sessions"`
+	Capacity      *Value    `json:"capacity"`     // served in time over the target rate, before the fault
+	ReadP99       *Value    `json:"read_ms_p99"`  // latency before the fault
+	WriteP99      *Value    `json:"write_ms_p99"` // the same of all other operations
 	// Phases splits the outage from the platform's events, seconds from asked:
 	// detected, elected, promoted, first ok write, last partition back.
 	Phases map[string]float64 `json:"phases,omitempty"`

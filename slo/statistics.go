@@ -75,6 +75,12 @@ func (t *trial) valueOf(name string) (Trialed, bool) {
 			return v, true
 		}
 		return v, false
+	case Restart:
+		if c := t.m.Restart; c != nil {
+			v.Value, v.Censored = c.Value, c.Censored
+			return v, true
+		}
+		return v, false
 	case RTO:
 		for _, f := range t.faults {
 			if f.recovered == nil && f.recoveredBy > f.asked {

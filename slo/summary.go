@@ -95,6 +95,9 @@ func (a *analysis) broken(v Verdict) []string {
 		case Failover:
 			atLeast := slices.ContainsFunc(a.trials, func(t *trial) bool { return t.m.Failover != nil && t.m.Failover.Censored })
 			out = append(out, fmt.Sprintf("failover took %s%s s (%s)", ifStr(atLeast, "at least ", ""), short(m), o.Target))
+		case Restart:
+			atLeast := slices.ContainsFunc(a.trials, func(t *trial) bool { return t.m.Restart != nil && t.m.Restart.Censored })
+			out = append(out, fmt.Sprintf("a node took %s%s s to serve again by itself (%s)", ifStr(atLeast, "at least ", ""), short(m), o.Target))
 		case SessionLoss:
 			out = append(out, plural(n, "session was lost", "sessions were lost"))
 		case LostWrites:

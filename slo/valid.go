@@ -156,6 +156,10 @@ func (t *trial) censoring(name string) string {
 		if slices.ContainsFunc(t.outages.all, func(o Outage) bool { return o.Censored }) {
 			return fmt.Sprintf("an outage was not seen to end for %v before the load stopped: its length is a lower bound", t.cfg.Hold)
 		}
+	case Restart:
+		if t.m.Restart != nil && t.m.Restart.Censored {
+			return fmt.Sprintf("a node that had to come back by itself was not seen to serve for %v: its time is a lower bound", t.cfg.Hold)
+		}
 	case RTO:
 		if slices.ContainsFunc(t.faults, func(f *fault) bool { return f.recovered == nil }) {
 			return "the steady state was not back when the load stopped"
@@ -188,6 +192,11 @@ func (t *trial) lacksFor(name string) []string {
 		lack(len(t.outages.unobserved) > 0, "no operation after the fault on %d partitions (%s)", len(t.outages.unobserved), list(t.outages.unobserved))
 		for i, f := range t.faults {
 			lack(f.failover == nil, "there was no load after fault %d was asked", i+1)
+		}
+	case Restart:
+		lack(!slices.ContainsFunc(t.faults, func(f *fault) bool { return f.comesBack != "" }), "no fault took a node away that must come back by itself")
+		for _, f := range t.faults {
+			lack(f.comesBack != "" && f.restart == nil, "nobody looked whether %s came back after %s", f.comesBack, f.text)
 		}
 	case SessionLoss, LostWrites, Regressed, RPO:
 		lack(s.sessions == 0, "no session was acknowledged as created")

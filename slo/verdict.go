@@ -159,6 +159,8 @@ func (a *analysis) read(name string) reading {
 	switch name {
 	case Failover:
 		return a.readFailover()
+	case Restart:
+		return a.readRestart()
 	case SessionLoss:
 		return a.counted(func(t *trial) int { return t.m.SessionsLost }, func(t *trial) string {
 			return fmt.Sprintf("%d of %d sessions not found%s", t.m.SessionsLost, t.m.Sessions, unreadText(t))
@@ -302,6 +304,34 @@ func (a *analysis) readFailover() reading {
 		e += "; it was caused by undoing the fault"
 	}
 	return reading{value: v, bound: worst.Value, evidence: e}
+}
+
+func (a *analysis) readRestart() reading {
+	var worst *fault
+	n := 0
+	for _, t := range a.judged() {
+		for _, f := range t.faults {
+			if f.restart == nil {
+				continue
+			}
+			n++
+			if worst == nil || longer(worst.restart, f.restart) == f.restart {
+				worst = f
+			}
+		}
+	}
+	if worst == nil {
+		return reading{}
+	}
+	c := worst.restart
+	e := fmt.Sprintf("%s served again by itself %s s after the fault was asked, and for %v on", worst.comesBack, short(c.Value), a.cfg.Hold)
+	if c.Censored {
+		e = fmt.Sprintf("%s was not seen to serve again by itself for %v, up to %s s after the fault was asked", worst.comesBack, a.cfg.Hold, short(c.Value)) + prefixed(": ", worst.notReady)
+	}
+	if n > 1 {
+		e = fmt.Sprintf("the longest of %d: %s", n, e)
+	}
+	return reading{value: &Value{Value: c.Value, Lower: ptr(c.Lower), Upper: c.Upper}, bound: c.Value, evidence: e}
 }
 
 func (a *analysis) readRTO() reading {

@@ -176,7 +176,7 @@ func unstated(want map[string]string, tr *Trial) []string {
 	return out
 }
 
-var wholeHistories = []string{"all-measures-good", "all-measures-bad", "all-measures-replicas-bad", "region-breakdown-good"}
+var wholeHistories = []string{"all-measures-good", "all-measures-bad", "all-measures-replicas-bad", "region-breakdown-good", "self-restart-good"}
 
 // In some histories every single measure is stated, of the service, of each
 // region and of each partition, and each has something in one of them. A new

@@ -319,7 +319,7 @@ func objectivesPage(b *bytes.Buffer) error {
 		says[c.value] = c.comment
 	}
 	b.WriteString("# Objectives\n\nA scenario declares the objectives that it is judged by (`objectives:`), and `--objective NAME=BOUND` replaces one; what is not declared is not evaluated.\n" +
-		"A bound is `< 5 s` for a duration in every trial, `p90 < 5 s` for one in 90 % of all possible trials (failover, rpo and rto), `0` for a count, `>= 99 %` for a share, or the word `default`.\n[measures.md](../measures.md) says how each is computed.\n\n")
+		"A bound is `< 5 s` for a duration in every trial, `p90 < 5 s` for one in 90 % of all possible trials (failover, restart, rpo and rto), `0` for a count, `>= 99 %` for a share, or the word `default`.\n[measures.md](../measures.md) says how each is computed.\n\n")
 	var rows [][]string
 	defaults := scenarios.DefaultRules().Defaults
 	for _, name := range slo.Names() {

@@ -137,9 +137,11 @@ const (
 	TrialVoid     = "trial-void"      // Detail: why no fault was injected
 	LoadStarted   = "load-started"    // Fields: "phase" (main, settle)
 	LoadStopped   = "load-stopped"    // every operation of it has ended; Fields: "phase"
-	FaultAsked    = "fault-asked"     // Subject: the fault as text; Parts: what it takes away
+	FaultAsked    = "fault-asked"     // Subject: the fault as text; Parts: what it takes away; Fields: "comes_back", the node that must serve again by itself
 	FaultProved   = "fault-proved"    // Proof in Fields: "took" and "spared"
 	FaultUnproved = "fault-unproved"  // Detail: what was expected and not seen, or hit and not expected
+	NodeReady     = "node-ready"      // the harness looked, and a node that must come back by itself serves: what it says of itself, and a client's way to it; Subject: the fault; Parts: the node
+	NodeNotReady  = "node-not-ready"  // it does not, or not any more; Detail: what is missing
 	FaultUndone   = "fault-undone"    // after it was undone
 	ReadBackStart = "readback-start"  // Fields: "region", "phase" (before-undo, after-undo)
 	ReadBackEnd   = "readback-end"    // Fields: "region", "phase"

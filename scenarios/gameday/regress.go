@@ -25,7 +25,7 @@ const (
 // are left out: they follow what else the machine does.
 var (
 	counts    = []string{slo.SessionLoss, slo.LostWrites, slo.Regressed, slo.StaleReads, slo.Expiry, slo.Linearizability, slo.MinorityAckWrite}
-	durations = []string{slo.Failover, "time-to-detect", slo.RTO, slo.RPO, "unavailable"}
+	durations = []string{slo.Failover, slo.Restart, "time-to-detect", slo.RTO, slo.RPO, "unavailable"}
 )
 
 // Means says what a regression is, for the index page.

@@ -201,3 +201,22 @@ func TestTrialsToTell(t *testing.T) {
 		assert.Equal(t, want, trialsToTell(level), fmt.Sprint(level))
 	}
 }
+
+// What a node took to come back is compared as an outage is; results of before
+// it was measured have nothing to compare.
+func TestRestarts(t *testing.T) {
+	only := Options{Measures: []string{slo.Restart}}
+	of := func(censored bool, vs ...float64) *slo.Result {
+		r := runOf(vs...)
+		for i, v := range vs {
+			r.Trials[i].Measures.Restart = &slo.Comeback{Value: v, N: 1, Censored: censored}
+		}
+		return r
+	}
+	base := of(false, around(2, 8, 1)...)
+	assert.Equal(t, Worse, measure(t, compared(t, base, of(false, around(4, 8, 2)...), only), slo.Restart).Change)
+	m := measure(t, compared(t, base, of(true, 30, 30, 30, 30, 30, 30, 30, 30), only), slo.Restart)
+	assert.Equal(t, Worse, m.Change)
+	assert.Nil(t, m.New, "its median is not known")
+	assert.Equal(t, CannotTell, measure(t, compared(t, runOf(2), base, only), slo.Restart).Change)
+}

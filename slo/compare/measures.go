@@ -39,6 +39,12 @@ var kinds = []kind{
 		}
 		return &slo.Value{Value: m.Failover.Value}
 	}},
+	{slo.Restart, "s", false, func(m *slo.Measures) *slo.Value {
+		if m.Restart == nil {
+			return nil
+		}
+		return &slo.Value{Value: m.Restart.Value}
+	}},
 	{"time-to-detect", "s", false, func(m *slo.Measures) *slo.Value { return m.TimeToDetect }},
 	{slo.RTO, "s", false, func(m *slo.Measures) *slo.Value { return m.RTO }},
 	{slo.RPO, "s", false, func(m *slo.Measures) *slo.Value { return m.RPO }},
@@ -96,7 +102,7 @@ func (k kind) values(r *slo.Result) []slo.Trialed {
 		}
 		out = append(out, slo.Trialed{
 			Trial: i + 1, Value: v.Value,
-			Censored: k.name == slo.Failover && t.Measures.Failover.Censored,
+			Censored: k.name == slo.Failover && t.Measures.Failover.Censored || k.name == slo.Restart && t.Measures.Restart.Censored,
 		})
 	}
 	return out
