@@ -29,7 +29,9 @@ func restoreCommand() *cobra.Command {
 		Long: `restore reads the archive up to a point in time, verifies every object that it uses, and
 builds the nodes' data from it, as a new incarnation: nodes of the old one that still run
 somewhere are refused by it and rejoin empty. Without --yes nothing is written: it says how
-many sessions there are, which time was reached, and what is lost.
+many sessions there are, which time was reached, and what is lost. With --yes it waits
+until nothing has been archived for 5 s, and refuses while the cluster still does: a drill
+beside one that runs restores from a copy of the archive.
 
 --into DIR is a folder for fivenines up --dir DIR; NODE=DIR names the folder of one node
 ("dir" in its configuration) and is repeated for each. Folders that hold data are refused.`,

@@ -105,6 +105,9 @@ func directory(where string) (string, error) {
 // Cluster is whose archive it is.
 func (a *Bucket) Cluster() string { return a.cluster }
 
+// Where is its place: a URL.
+func (a *Bucket) Where() string { return a.url }
+
 // Close releases the store.
 func (a *Bucket) Close() error { return a.b.Close() }
 
@@ -274,6 +277,17 @@ func (a *Bucket) All(ctx context.Context) ([]Ref, error) {
 	var rs []Ref
 	err := a.each(ctx, a.cluster+"/", func(r Ref) { rs = append(rs, r) })
 	return rs, err
+}
+
+// Newest is when the newest entry that is archived was applied, by the clock of the
+// node that did; zero for none.
+func (a *Bucket) Newest(ctx context.Context) (time.Time, error) {
+	newest := int64(0)
+	err := a.each(ctx, a.cluster+"/", func(r Ref) { newest = max(newest, r.Wall) })
+	if err != nil || newest == 0 {
+		return time.Time{}, err
+	}
+	return time.UnixMilli(newest), nil
 }
 
 // Incarnations lists those that the archive knows, the newest first.

@@ -40,6 +40,7 @@ type Restore struct {
 	bucket   *archive.Bucket
 	tables   []*session.Table
 	took     time.Duration
+	silence  time.Duration // of the archive before Write
 }
 
 // RestoreShard is one shard of a restore.
@@ -85,7 +86,7 @@ func PrepareRestore(ctx context.Context, b *archive.Bucket, at time.Time) (*Rest
 	for _, inc := range is {
 		r, err := prepareFrom(ctx, b, inc, at)
 		if err == nil {
-			r.Next = is[0] + 1
+			r.Next, r.silence = is[0]+1, silence
 			r.took = time.Since(began)
 			return r, nil
 		}
@@ -133,9 +134,47 @@ func prepareFrom(ctx context.Context, b *archive.Bucket, inc uint64, at time.Tim
 	return r, nil
 }
 
+// ErrAlive is of an archive that somebody still writes to.
+var ErrAlive = errors.New("the cluster still archives")
+
+// silence is how long nothing may have been archived before a new incarnation
+// begins: a cluster that lives archives every second, also without a client.
+const silence = 5 * time.Second
+
+// alive waits until the archive has been silent for long enough, or fails with
+// ErrAlive: a new incarnation beside a cluster that goes on would hide from later
+// restores what that archives, and in the end have it expire.
+func (r *Restore) alive(ctx context.Context) error {
+	was, err := r.bucket.Newest(ctx)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; {
+		// The age tells as well, unless the clock of who wrote it is ahead.
+		if time.Since(was) >= r.silence || time.Since(began) >= r.silence {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		now, err := r.bucket.Newest(ctx)
+		if err != nil {
+			return err
+		}
+		if now.After(was) {
+			return fmt.Errorf("recovery: %w into %s (at %s): end it first, or restore into a copy of the archive", ErrAlive, r.bucket.Where(), now.UTC().Format(time.RFC3339))
+		}
+	}
+}
+
 // Write begins the new incarnation: base snapshots in the archive, and the data of each node
 // below dirs (node -> its folder). Folders that hold data are refused, and so
-// is an incarnation that somebody else has begun meanwhile.
+// are an incarnation that somebody else has begun meanwhile and an archive that
+// somebody still writes to (ErrAlive).
 func (r *Restore) Write(ctx context.Context, dirs map[string]string) error {
 	for _, n := range r.m.Nodes {
 		dir, ok := dirs[n.ID]
@@ -147,6 +186,9 @@ func (r *Restore) Write(ctx context.Context, dirs map[string]string) error {
 		} else if err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("recovery: %w", err)
 		}
+	}
+	if err := r.alive(ctx); err != nil {
+		return err
 	}
 	manifest, err := json.Marshal(r.manifest)
 	if err != nil {

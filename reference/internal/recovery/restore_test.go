@@ -100,6 +100,7 @@ func TestRestoreBuildsEveryNodesData(t *testing.T) {
 	}
 	// What is there is never overwritten, and an incarnation begins once.
 	require.ErrorContains(t, r.Write(t.Context(), dirs(root)), "holds data already")
+	r.silence = 0
 	require.ErrorContains(t, r.Write(t.Context(), dirs(t.TempDir())), "incarnation 2 has begun already")
 	// The new incarnation is in the archive from its first moment on.
 	r, err = PrepareRestore(t.Context(), b, time.Now())
@@ -113,6 +114,41 @@ func TestRestoreBuildsEveryNodesData(t *testing.T) {
 	require.EqualValues(t, 1, r.From)
 	require.EqualValues(t, 3, r.Next)
 	require.Equal(t, shards*50, r.Sessions)
+}
+
+// A new incarnation beside a cluster that goes on would hide what that archives
+// from then on. Nothing is written before it is known.
+func TestAClusterThatStillArchivesIsNotRestoredBeside(t *testing.T) {
+	b := archived(t, t.TempDir(), 50)
+	r, err := PrepareRestore(t.Context(), b, time.Now())
+	require.NoError(t, err)
+	put := func(i uint64) {
+		_, err := b.Put(t.Context(), &archive.Object{Head: archive.Head{Kind: archive.KindSegment, Incarnation: 1, Group: 1, Node: "a-1", First: i, Last: i, Term: 9, Wall: time.Now().UnixMilli()},
+			Entries: []archive.Entry{{Index: i, Term: 9, Wall: time.Now().UnixMilli()}}})
+		require.NoError(t, err)
+	}
+	put(9000)
+	ended := make(chan error, 1)
+	to := dirs(t.TempDir())
+	go func() { ended <- r.Write(t.Context(), to) }()
+	for i := uint64(9001); ; i++ {
+		select {
+		case err = <-ended:
+		case <-time.After(20 * time.Millisecond):
+			put(i)
+			continue
+		}
+		break
+	}
+	require.ErrorIs(t, err, ErrAlive)
+	is, err := b.Incarnations(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []uint64{1}, is, "nothing has begun")
+	for _, dir := range to {
+		require.NoDirExists(t, Data(dir))
+	}
+	r.silence = 100 * time.Millisecond
+	require.NoError(t, r.Write(t.Context(), to), "it has ended")
 }
 
 // A node's folder can't be made: the archive's old incarnation stays the one to restore.
