@@ -26,16 +26,12 @@ import (
 	"github.com/fivenines/fivenines/loadgen/history"
 )
 
-// The mutants: a leader that keeps every session to itself, and one that lets
-// writes wait for nodes that do not answer.
-const (
-	Unreplicated = "unreplicated"
-	Waiting      = "waiting"
-)
+// Unreplicated is the mutant whose leader keeps every session to itself.
+const Unreplicated = "unreplicated"
 
 // System is the store as a system under test.
 func System() *inprocess.System {
-	return &inprocess.System{Called: "example", Node: run, ProbePeer: probe, Broken: []string{Unreplicated, Waiting}}
+	return &inprocess.System{Called: "example", Node: run, ProbePeer: probe, Broken: []string{Unreplicated}}
 }
 
 const (
@@ -196,7 +192,7 @@ func (s *store) follow(ctx context.Context, id string) {
 		return
 	}
 	var whole bool
-	if fresh && s.n.Start.Mutant != Waiting && s.call(ctx, id, "Peer.Whole", 0, &whole) != nil {
+	if fresh && s.call(ctx, id, "Peer.Whole", 0, &whole) != nil {
 		return // no write waits for a node that does not even answer
 	}
 	asked := time.Now()

@@ -34,12 +34,6 @@ func TestRegionLoss(t *testing.T) {
 	fivenines.Test(t, "region-loss", keeps()...)
 }
 
-// A leader that lets its writes wait for the silent region never comes back.
-func TestRegionLossWaiting(t *testing.T) {
-	t.Parallel()
-	fivenines.Test(t, "region-loss", append(keeps(), fivenines.Mutant(Waiting, "failover"))...)
-}
-
 // What a failure looks like: SHOW_A_MISS=1 go test -run TestNobodyIsThatQuick
 func TestNobodyIsThatQuick(t *testing.T) {
 	if os.Getenv("SHOW_A_MISS") == "" {
