@@ -25,6 +25,7 @@ func TestExampleModule(t *testing.T) {
 	text := string(out)
 	require.Contains(t, text, "--- PASS: TestNodeCrash/node-crash", text)
 	require.Contains(t, text, "--- PASS: TestNodeCrashWithoutCopies/node-crash", text)
+	require.Contains(t, text, "--- PASS: TestRegionLoss/region-loss", text)
 	require.Contains(t, text, "--- FAIL: TestNobodyIsThatQuick/node-crash", text)
 	require.Contains(t, text, "node-crash: missed: ")
 	require.Contains(t, text, "failover missed: target < 0.001 s")

@@ -86,7 +86,7 @@ type indexPage struct {
 	CSS                          template.CSS
 	Name, Made                   string
 	Class, Word, Sentence, Tally string
-	Attention                    []string
+	Attention                    []indexAttention
 	Regression, More, MoreTrends string
 	Trends                       []figure
 	Rows                         []indexRow
@@ -95,10 +95,13 @@ type indexPage struct {
 }
 
 type indexRow struct {
-	ID, Class, Report, Scenario, When, Schedule, Seed string
-	Tag, Sign, Word, Regression                       string
-	Failover, Lost, RPO, Trials, What                 string
+	Class, Report, Scenario, When, Schedule, Seed string
+	Tag, Sign, Word, Regression                   string
+	Failover, Lost, RPO, Trials, What             string
 }
+
+// indexAttention is a scenario that does not stand well.
+type indexAttention struct{ Report, Run, Text string }
 
 type indexPlanned struct{ At, What, Blackout string }
 
@@ -107,8 +110,13 @@ const indexTime = "Mon 2 Jan 2006, 15:04 MST"
 func newIndexPage(x *Index) *indexPage {
 	p := &indexPage{
 		CSS: template.CSS(pageStyle + indexStyle), Name: orDash(clean(x.Name)), Made: x.Made.Format(indexTime),
-		Regression: clean(x.Regression), Tally: indexTally(x.Runs),
+		Regression: clean(x.Regression),
 	}
+	all := make([]*IndexRun, len(x.Runs))
+	for i := range x.Runs {
+		all[i] = &x.Runs[i]
+	}
+	p.Tally = tallyRuns(all) + "."
 	p.stand(x.Runs)
 	for i := range x.Runs {
 		if i == maxIndexRows {
@@ -163,10 +171,7 @@ func newIndexRow(r *IndexRun) indexRow {
 		row.Class = "quiet"
 	}
 	if r.Failover != nil && r.State == "finished" { // an outage that was cut short is none
-		row.Failover = secondsText(*r.Failover)
-		if r.Censored {
-			row.Failover = "> " + row.Failover
-		}
+		row.Failover = r.failoverText()
 	}
 	if r.RPO != nil && r.State == "finished" {
 		row.RPO = secondsText(*r.RPO)
@@ -195,6 +200,14 @@ func newIndexRow(r *IndexRun) indexRow {
 	return row
 }
 
+// failoverText is the failover, or what it took at least.
+func (r *IndexRun) failoverText() string {
+	if r.Censored {
+		return "> " + secondsText(*r.Failover)
+	}
+	return secondsText(*r.Failover)
+}
+
 func lostText(r *IndexRun) string {
 	if r.LostSessions == nil || r.LostWrites == nil {
 		return "–"
@@ -215,12 +228,13 @@ func lostText(r *IndexRun) string {
 	return strings.Join(parts, ", ")
 }
 
-func indexTally(runs []IndexRun) string {
+// tallyRuns says how runs came out.
+func tallyRuns(runs []*IndexRun) string {
 	n := map[string]int{}
 	worse := 0
-	for i := range runs {
-		n[runs[i].word()]++
-		if runs[i].Regression != "" {
+	for _, r := range runs {
+		n[r.word()]++
+		if r.Regression != "" {
 			worse++
 		}
 	}
@@ -234,62 +248,76 @@ func indexTally(runs []IndexRun) string {
 	if parts != nil {
 		text += ": " + strings.Join(parts, ", ")
 	}
-	return text + "; " + countOf(worse, "regression", "regressions") + "."
+	return text + "; " + countOf(worse, "regression", "regressions")
 }
 
 // stand says how the latest run of each scenario went that was not skipped.
 func (p *indexPage) stand(runs []IndexRun) {
 	seen := map[string]bool{}
-	worst, all, good := slo.Met, 0, 0
+	n := map[slo.Verdict]int{}
 	for i := range runs {
 		r := &runs[i]
-		if seen[r.Scenario] || r.State == "skipped" || r.State == "running" {
+		if seen[r.Scenario] || !r.ended() {
 			continue
 		}
 		seen[r.Scenario] = true
-		all++
-		v := slo.Verdict(r.word())
-		if v != slo.Met && v != slo.Missed {
-			v = slo.Inconclusive
-		}
-		if rank(v) < rank(worst) {
-			worst = v
-		}
-		if v == slo.Met {
-			good++
-		}
-		if v != slo.Met || r.Regression != "" {
-			text := fmt.Sprintf("%s, %s: %s", clip(r.Scenario, 80), r.Started.Format("Mon 2 Jan 15:04"), r.word())
+		n[r.outcome()]++
+		if r.wanting() {
+			a := indexAttention{Report: r.Report, Run: clip(r.Scenario, 80) + ", " + r.Started.Format("Mon 2 Jan 15:04"), Text: r.word()}
 			if n := inARow(runs[i:]); n > 1 {
-				text += fmt.Sprintf(" for the last %d runs", n)
+				a.Text += fmt.Sprintf(" for the last %d runs", n)
 			}
 			if r.Regression != "" {
-				text += ", a regression (" + clip(r.Regression, 300) + ")"
+				a.Text += ", a regression (" + clip(r.Regression, 300) + ")"
 			}
-			p.Attention = append(p.Attention, text)
+			if _, why, ok := strings.Cut(r.Summary, ": "); ok { // the verdict stands there already
+				a.Text += " – " + clip(why, 300)
+			}
+			p.Attention = append(p.Attention, a)
+		}
+	}
+	worst, all := slo.Met, len(seen)
+	for v := range n {
+		if rank(v) < rank(worst) {
+			worst = v
 		}
 	}
 	p.Class, p.Word = string(worst), string(worst)
 	switch {
 	case all == 0:
 		p.Class, p.Word, p.Sentence = "", "–", "Nothing has run yet"
-	case good == 1 && all == 1:
-		p.Sentence = "The latest run of the only scenario is met"
-	case good == all:
-		p.Sentence = fmt.Sprintf("The latest run of each of %d scenarios is met", all)
 	case all == 1:
-		p.Sentence = "The latest run of the only scenario is not met"
+		p.Sentence = "The latest run of the only scenario is " + string(worst)
+	case n[slo.Met] == all:
+		p.Sentence = fmt.Sprintf("The latest run of each of %d scenarios is met", all)
 	default:
-		p.Sentence = fmt.Sprintf("The latest run is met in %d of %s", good, countOf(all, "scenario", "scenarios"))
+		p.Sentence = fmt.Sprintf("The latest run is %s in %d of %s", worst, n[worst], countOf(all, "scenario", "scenarios"))
+		if n := n[slo.Inconclusive]; n > 0 && worst != slo.Inconclusive {
+			p.Sentence += fmt.Sprintf(", %s in %d", slo.Inconclusive, n)
+		}
 	}
 }
+
+// ended is whether the run went on and is over.
+func (r *IndexRun) ended() bool { return r.State != "skipped" && r.State != "running" }
+
+// outcome of a run that ended: one that came to no verdict is inconclusive.
+func (r *IndexRun) outcome() slo.Verdict {
+	if v := slo.Verdict(r.word()); v == slo.Met || v == slo.Missed {
+		return v
+	}
+	return slo.Inconclusive
+}
+
+// wanting is whether somebody should look at the run.
+func (r *IndexRun) wanting() bool { return r.outcome() != slo.Met || r.Regression != "" }
 
 // inARow is how many runs of the first one's scenario and setup came out as it did.
 func inARow(runs []IndexRun) int {
 	n := 0
 	for i := range runs {
 		r := &runs[i]
-		if r.Scenario != runs[0].Scenario || r.Setup != runs[0].Setup || r.State == "skipped" || r.State == "running" {
+		if r.Scenario != runs[0].Scenario || r.Setup != runs[0].Setup || !r.ended() {
 			continue
 		}
 		if r.word() != runs[0].word() {

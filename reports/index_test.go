@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,9 +73,9 @@ func TestIndexSaysWhatHappened(t *testing.T) {
 	page := indexOf(t, sampleIndex())
 	golden(t, "index.html", words(page))
 	for _, want := range []string{
-		"<span class=\"word\">missed</span> The latest run is met in 1 of 2 scenarios",
+		"<span class=\"word\">missed</span> The latest run is missed in 1 of 2 scenarios",
 		"60 runs: 55 met, 2 missed, 1 inconclusive, 1 interrupted, 1 skipped; 1 regression.",
-		"<li>node-crash, Mon 30 Nov 02:30: missed for the last 2 runs</li>",
+		`<li><a href="runs/20261130T013000Z-node-crash/report.html">node-crash, Mon 30 Nov 02:30</a>: missed for the last 2 runs – failover took 6.1 s.</li>`,
 		`<a href="runs/20261129T013000Z-node-crash/report.html">node-crash</a>`,
 		"Worse: failover: met before, now missed; lost-writes 3, before 0.",
 		"&gt; 6.5 s", "3 writes", "3, 1 void",
@@ -134,8 +135,8 @@ func TestTrendMarks(t *testing.T) {
 		}
 		return n
 	}
-	crash := p.Trends[1]
-	assert.Equal(t, "node-crash", crash.Title)
+	crash := p.Trends[0]
+	assert.Equal(t, "node-crash", crash.Title, "what wants a look is drawn first")
 	wide, narrow := crash.Drawings[0], crash.Drawings[1]
 	assert.Equal(t, 3*26, count(wide, "is-met"), "verdict, failover and RPO of 26 runs")
 	assert.Equal(t, 3*2, count(wide, "is-missed"))
@@ -145,10 +146,63 @@ func TestTrendMarks(t *testing.T) {
 	assert.Equal(t, 1, count(wide, "loss"))
 	assert.Len(t, wide.Spots, 30)
 	assert.Len(t, narrow.Spots, 20, "a phone shows the newest")
+	assert.Equal(t, "runs/20261129T013000Z-node-crash/report.html", wide.Spots[28].Link)
+	assert.Contains(t, wide.Spots[28].Text, "failover > 6.5 s", "it was cut short")
+	assert.NotContains(t, wide.Spots[8].Text, "lost", "nobody looked for losses of the interrupted one")
 	for _, d := range crash.Drawings {
 		for _, s := range d.Shapes {
 			assert.NotContains(t, s.D+s.X+s.Y+s.W+s.H, "NaN")
 		}
 	}
-	assert.Contains(t, crash.Desc, "30 runs, 26 met, 2 missed, 1 regression. The last one, on 30 November 2026, is missed with a failover of 6.1 s; all lie between 2 s and 6.5 s.")
+	assert.Contains(t, crash.Desc, "30 runs: 26 met, 2 missed, 1 inconclusive, 1 interrupted; 1 regression. The last one, on 30 November 2026, is missed with a failover of 6.1 s; all lie between 2 s and 6.5 s.")
+}
+
+// The dates below a trend keep their distance, and the latest run has one.
+func TestTrendDates(t *testing.T) {
+	start := time.Date(2026, 10, 20, 2, 30, 0, 0, time.UTC)
+	for _, f := range forms {
+		for _, n := range []int{1, 2, 9, 20, 42, 60} {
+			var runs []*IndexRun
+			for i := range n {
+				runs = append(runs, &IndexRun{Started: start.AddDate(0, 0, i), State: "finished", Verdict: slo.Met})
+			}
+			last, end := "", 0.0
+			for _, s := range trendDrawing(f, runs).Shapes {
+				if s.Class != "axis-text" || s.Anchor != "middle" {
+					continue
+				}
+				at, err := strconv.ParseFloat(s.X, 64)
+				require.NoError(t, err)
+				half := wide(s.Text, f.font-1) / 2
+				assert.Greater(t, at-half, end, "%s in %d runs on a %s screen", s.Text, n, f.name)
+				last, end = s.Text, at+half
+			}
+			assert.Equal(t, runs[n-1].Started.Format("2 Jan"), last)
+			assert.LessOrEqual(t, end, float64(f.width))
+		}
+	}
+}
+
+// What stands first on the page is what is wrong, not what is right.
+func TestIndexStands(t *testing.T) {
+	run := func(scenario, state string, v slo.Verdict) IndexRun {
+		return IndexRun{Scenario: scenario, State: state, Verdict: v}
+	}
+	met, missed, unclear := run("a", "finished", slo.Met), run("b", "finished", slo.Missed), run("c", "interrupted", "")
+	for _, c := range []struct {
+		runs       []IndexRun
+		word, want string
+	}{
+		{[]IndexRun{run("a", "running", "")}, "–", "Nothing has run yet"},
+		{[]IndexRun{met, run("a", "finished", slo.Missed)}, "met", "The latest run of the only scenario is met"},
+		{[]IndexRun{missed}, "missed", "The latest run of the only scenario is missed"},
+		{[]IndexRun{met, run("b", "finished", slo.Met)}, "met", "The latest run of each of 2 scenarios is met"},
+		{[]IndexRun{met, missed}, "missed", "The latest run is missed in 1 of 2 scenarios"},
+		{[]IndexRun{met, unclear}, "inconclusive", "The latest run is inconclusive in 1 of 2 scenarios"},
+		{[]IndexRun{unclear, met, missed}, "missed", "The latest run is missed in 1 of 3 scenarios, inconclusive in 1"},
+	} {
+		p := newIndexPage(&Index{Runs: c.runs})
+		assert.Equal(t, c.want, p.Sentence)
+		assert.Equal(t, c.word, p.Word)
+	}
 }

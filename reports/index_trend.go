@@ -7,21 +7,20 @@ import (
 	"strings"
 
 	"gonum.org/v1/plot/vg"
-
-	"github.com/fivenines/fivenines/slo"
 )
 
 // trendRuns is how many runs a picture shows, by form.
 var trendRuns = map[string]int{"wide": 60, "narrow": 20}
 
-// trends draws a picture for each scenario and setup, those that ran last first.
+// trends draws a picture for each scenario and setup: those first whose latest run wants
+// a look, then those that ran last.
 func (p *indexPage) trends(runs []IndexRun) {
 	type key struct{ scenario, setup string }
 	by := map[key][]*IndexRun{} // newest first
 	var order []key
 	for i := range runs {
 		r := &runs[i]
-		if r.State == "skipped" || r.State == "running" {
+		if !r.ended() {
 			continue
 		}
 		k := key{r.Scenario, r.Setup}
@@ -30,13 +29,22 @@ func (p *indexPage) trends(runs []IndexRun) {
 		}
 		by[k] = append(by[k], r)
 	}
-	several := map[string]int{}
-	for i, k := range order {
-		if several[k.scenario]++; i >= maxIndexTrends {
-			continue
+	latest := map[string]string{} // scenario to setup
+	for _, k := range order {
+		if _, ok := latest[k.scenario]; !ok {
+			latest[k.scenario] = k.setup
 		}
+	}
+	place := func(k key) int {
+		if latest[k.scenario] == k.setup && by[k][0].wanting() {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(order, func(a, b key) int { return place(a) - place(b) })
+	for i, k := range order[:min(len(order), maxIndexTrends)] {
 		title := orDash(clip(k.scenario, 80))
-		if several[k.scenario] > 1 {
+		if latest[k.scenario] != k.setup {
 			title += " with an earlier load, topology or timeline"
 		}
 		ordered := slices.Clone(by[k])
@@ -84,31 +92,27 @@ func trendFigure(id, title string, runs []*IndexRun) figure {
 	for _, fm := range forms {
 		f.Drawings = append(f.Drawings, trendDrawing(fm, runs[max(0, len(runs)-trendRuns[fm.name]):]))
 	}
-	if len(runs) > trendRuns["narrow"] {
-		f.Note = fmt.Sprintf("Drawn are the newest %d, on a narrow screen %d.", trendRuns["wide"], trendRuns["narrow"])
+	switch wide, narrow := trendRuns["wide"], trendRuns["narrow"]; {
+	case len(runs) > wide:
+		f.Note = fmt.Sprintf("Drawn are the newest %d, on a narrow screen %d.", wide, narrow)
+	case len(runs) > narrow:
+		f.Note = fmt.Sprintf("On a narrow screen, the newest %d are drawn.", narrow)
 	}
 	return f
 }
 
 // trendText is the picture in words.
 func trendText(runs []*IndexRun) string {
-	n := map[slo.Verdict]int{}
-	worse := 0
 	var values []float64
 	for _, r := range runs {
-		n[slo.Verdict(r.word())]++
-		if r.Regression != "" {
-			worse++
-		}
 		if v, ok := r.failover(); ok {
 			values = append(values, v)
 		}
 	}
 	last := runs[len(runs)-1]
-	text := fmt.Sprintf("%s, %d met, %d missed, %s. The last one, on %s, is %s", countOf(len(runs), "run", "runs"), n[slo.Met], n[slo.Missed],
-		countOf(worse, "regression", "regressions"), last.Started.Format("2 January 2006"), last.word())
-	if v, ok := last.failover(); ok {
-		text += " with a failover of " + secondsText(v)
+	text := fmt.Sprintf("%s. The last one, on %s, is %s", tallyRuns(runs), last.Started.Format("2 January 2006"), last.word())
+	if _, ok := last.failover(); ok {
+		text += " with a failover of " + last.failoverText()
 		if len(values) > 1 {
 			slices.Sort(values)
 			text += fmt.Sprintf("; all lie between %s and %s", secondsText(values[0]), secondsText(values[len(values)-1]))
@@ -146,6 +150,7 @@ func trendDrawing(f form, runs []*IndexRun) drawing {
 	d := s.drawing(f, y+20)
 	for i, r := range runs {
 		if sp, ok := (rect{left, 0, s.width, y}).at(x(i)-step/2, 0, x(i)+step/2, y, runText(r)); ok {
+			sp.Link = r.Report
 			d.Spots = append(d.Spots, sp)
 		}
 	}
@@ -220,22 +225,23 @@ func roundValues(top float64) []float64 {
 	return vs
 }
 
-// dates below the lanes, as many as fit.
+// dates below the lanes: as many as fit at equal distances, the latest run's among them.
 func (s *sketch) dates(runs []*IndexRun, x func(int) float64, y float64, f form) {
 	layout := "2 Jan"
 	if len(runs) > 1 && runs[0].Started.Format(layout) == runs[len(runs)-1].Started.Format(layout) {
 		layout = "15:04"
 	}
-	last := math.Inf(-1)
+	room := 10.0
+	for _, r := range runs {
+		room = max(room, 10+wide(r.Started.Format(layout), f.font-1))
+	}
+	every := int(math.Ceil(room / (x(1) - x(0))))
 	text := ""
-	for i, r := range runs {
-		t := r.Started.Format(layout)
-		half := wide(t, f.font) / 2
-		if t == text || x(i)-half < last+10 {
-			continue
+	for i := (len(runs) - 1) % every; i < len(runs); i += every {
+		if t := runs[i].Started.Format(layout); t != text {
+			text = t
+			s.text("axis-text", "middle", x(i), y+4, t)
 		}
-		text, last = t, x(i)+half
-		s.text("axis-text", "middle", x(i), y+4, t)
 	}
 }
 
@@ -268,14 +274,14 @@ func (s *sketch) mark(kind string, x, y float64) {
 // runText is what a run shows while the pointer is on it.
 func runText(r *IndexRun) string {
 	parts := []string{r.Started.Format(indexTime) + ": " + r.word()}
-	if v, ok := r.failover(); ok {
-		parts = append(parts, "failover "+secondsText(v))
+	if _, ok := r.failover(); ok {
+		parts = append(parts, "failover "+r.failoverText())
 	}
 	if v, ok := r.rpo(); ok {
 		parts = append(parts, "RPO "+secondsText(v))
 	}
-	if r.LostSessions != nil {
-		parts = append(parts, "lost "+lostText(r))
+	if lost := lostText(r); lost != "–" {
+		parts = append(parts, "lost "+lost)
 	}
 	if r.Regression != "" {
 		parts = append(parts, "regression: "+clip(r.Regression, 200))

@@ -51,6 +51,7 @@ type drawing struct {
 type spot struct {
 	X, Y, W, H string
 	Text       string
+	Link       string // where a click on it leads
 }
 
 // form is a size that every picture is drawn in.
@@ -268,7 +269,7 @@ func (r rect) at(x0, y0, x1, y1 float64, text string) (spot, bool) {
 		return spot{}, false
 	}
 	n := func(v float64) string { return fixed(v, 1) }
-	return spot{n(x0), n(y0), n(x1 - x0), n(y1 - y0), text}, true
+	return spot{n(x0), n(y0), n(x1 - x0), n(y1 - y0), text, ""}, true
 }
 
 // niceStep is a round distance that cuts span into at most n parts.

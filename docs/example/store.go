@@ -2,9 +2,10 @@
 // its nodes are taken away (store_test.go).
 //
 // One node leads; the others send it what their clients ask for. It answers a
-// write once every node that it still hears has it. If it dies, the first of the
-// others that has everything leads. That survives crashes, and is no consensus: a
-// partition would split it in two.
+// write once every node that it still hears has it, and nothing once it hears
+// nobody. If it dies or falls silent, the first of the others that has everything
+// leads. That survives the loss of one node, and is no consensus: a cut between the
+// leader and some of the others would split it in two.
 package example
 
 import (
@@ -15,7 +16,9 @@ import (
 	"maps"
 	"net"
 	"net/rpc"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fivenines/fivenines/fixtures"
@@ -34,6 +37,7 @@ func System() *inprocess.System {
 const (
 	tick    = 50 * time.Millisecond
 	patient = 600 * time.Millisecond // without a word of the leader, or an answer
+	lease   = patient / 2            // what a leader nobody heard of may still do; ends before others lose patience
 )
 
 // Entry is a session; Gone is what is left of one that was ended.
@@ -42,6 +46,7 @@ type Entry struct {
 	State   []byte
 	Expires time.Time
 	Gone    bool
+	Epoch   uint64 // in which it was written, the Seq-th
 	Seq     uint64
 }
 
@@ -61,8 +66,8 @@ type store struct {
 	seq     uint64
 	epoch   uint64
 	leader  string
-	whole   bool // has every session, and so may lead
-	heard   time.Time
+	whole   bool      // has every session, and so may lead
+	heard   time.Time // of the leader; when it leads, of any other
 	clients map[string]*rpc.Client
 	copies  map[string]bool // of a leader: nodes that get every write
 }
@@ -102,7 +107,10 @@ func run(ctx context.Context, n *inprocess.Node) error {
 			})
 		}
 	})
-	wg.Go(func() { s.lead(ctx) })
+	wg.Go(func() { every(ctx, func() { s.elect(ctx) }) })
+	for _, id := range s.others() { // apart, so that one that is silent does not keep the others waiting
+		wg.Go(func() { every(ctx, func() { s.follow(ctx, id) }) })
+	}
 	if !s.await(ctx) { // clients come once there is a leader
 		return ctx.Err()
 	}
@@ -113,48 +121,52 @@ func run(ctx context.Context, n *inprocess.Node) error {
 	return inprocess.Serve(ctx, clients, s)
 }
 
-func (s *store) await(ctx context.Context) bool {
-	for t := time.NewTicker(tick); ; {
-		s.mu.Lock()
-		ready := s.whole && s.leader != ""
-		s.mu.Unlock()
-		if ready {
-			return true
-		}
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-// lead tells the others who leads, or finds out that nobody does.
-func (s *store) lead(ctx context.Context) {
+// every does something at each tick.
+func every(ctx context.Context, do func()) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
+			do()
 		case <-ctx.Done():
 			return
 		}
-		s.mu.Lock()
-		leads, late := s.leader == s.n.ID, s.whole && time.Since(s.heard) > patient
-		s.mu.Unlock()
-		if !leads && late && s.first(ctx) {
-			s.mu.Lock()
-			s.epoch++
-			s.leader, leads = s.n.ID, true
-			clear(s.copies)
-			epoch := s.epoch
-			s.mu.Unlock()
-			s.n.Event(history.Event{Kind: history.Elected, Fields: map[string]string{"shard": "0", "term": fmt.Sprint(epoch), "node": s.n.ID}})
-		}
-		if leads {
-			s.each(s.others(), func(id string) { s.follow(ctx, id) })
-		}
 	}
+}
+
+func (s *store) await(ctx context.Context) bool {
+	ctx, found := context.WithCancel(ctx)
+	defer found()
+	ready := false
+	every(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if ready = s.whole && s.leader != ""; ready {
+			found()
+		}
+	})
+	return ready
+}
+
+// elect makes this node lead if nobody does and it is its turn.
+func (s *store) elect(ctx context.Context) {
+	s.mu.Lock()
+	late, epoch := s.leader != s.n.ID && s.whole && time.Since(s.heard) > patient, s.epoch
+	s.mu.Unlock()
+	if !late || !s.first(ctx) {
+		return
+	}
+	s.mu.Lock()
+	if s.epoch != epoch || time.Since(s.heard) <= patient { // somebody leads by now
+		s.mu.Unlock()
+		return
+	}
+	epoch++
+	s.epoch, s.leader, s.heard = epoch, s.n.ID, time.Now()
+	clear(s.copies)
+	s.mu.Unlock()
+	s.n.Event(history.Event{Kind: history.Elected, Fields: map[string]string{"shard": "0", "term": fmt.Sprint(epoch), "node": s.n.ID}})
 }
 
 // first says whether no node before this one can lead.
@@ -174,7 +186,22 @@ func (s *store) first(ctx context.Context) bool {
 // follow keeps a node at the leader's heels; one that is new gets everything.
 func (s *store) follow(ctx context.Context, id string) {
 	s.mu.Lock()
+	leads, fresh := s.leader == s.n.ID, !s.copies[id]
+	s.mu.Unlock()
+	if !leads {
+		return
+	}
+	var whole bool
+	if fresh && s.call(ctx, id, "Peer.Whole", 0, &whole) != nil {
+		return // no write waits for a node that does not even answer
+	}
+	asked := time.Now()
+	s.mu.Lock()
 	beat := Beat{Epoch: s.epoch, Leader: s.n.ID}
+	if s.leader != s.n.ID {
+		s.mu.Unlock()
+		return
+	}
 	if !s.copies[id] && s.n.Start.Mutant != Unreplicated {
 		beat.Table = maps.Clone(s.table)
 		s.copies[id] = true // what is written from now on goes there as well
@@ -183,16 +210,20 @@ func (s *store) follow(ctx context.Context, id string) {
 	var later uint64
 	if err := s.call(ctx, id, "Peer.Beat", beat, &later); err != nil {
 		s.drop(id)
-	} else if later > beat.Epoch {
-		s.stepDown(later)
+	} else {
+		s.heardOf(beat.Epoch, later, asked)
 	}
 }
 
-func (s *store) stepDown(epoch uint64) {
+// heardOf renews the lease of a leader, or ends its time.
+func (s *store) heardOf(epoch, later uint64, asked time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if epoch > s.epoch {
-		s.epoch, s.leader, s.whole = epoch, "", false
+	switch {
+	case later > s.epoch:
+		s.epoch, s.leader, s.whole = later, "", false
+	case later == epoch && epoch == s.epoch && asked.After(s.heard):
+		s.heard = asked
 	}
 }
 
@@ -309,7 +340,7 @@ func (s *store) apply(ctx context.Context, a Ask) (Answer, error) {
 	key.Lock()
 	defer key.Unlock()
 	s.mu.Lock()
-	if s.leader != s.n.ID {
+	if s.leader != s.n.ID || time.Since(s.heard) > lease {
 		s.mu.Unlock()
 		return Answer{NotApplied: "this node does not lead"}, nil
 	}
@@ -331,23 +362,22 @@ func (s *store) apply(ctx context.Context, a Ask) (Answer, error) {
 		return r, nil
 	}
 	s.seq++
-	next.Seq = s.seq
+	next.Epoch, next.Seq = s.epoch, s.seq
 	s.table[a.Key] = next
-	copies := maps.Clone(s.copies)
+	ids := slices.Collect(maps.Keys(s.copies))
 	s.mu.Unlock()
-	if len(copies) == 0 && s.n.Start.Mutant != Unreplicated {
-		return r, errors.New("no other node has it")
-	}
-	var ids []string
-	for id := range copies {
-		ids = append(ids, id)
-	}
+	var copied atomic.Int32
 	s.each(ids, func(id string) {
 		var ok bool
 		if s.call(ctx, id, "Peer.Copy", next, &ok) != nil {
 			s.drop(id)
+		} else if ok {
+			copied.Add(1)
 		}
 	})
+	if copied.Load() == 0 && s.n.Start.Mutant != Unreplicated {
+		return r, errors.New("no other node has it")
+	}
 	return r, ctx.Err()
 }
 
@@ -415,20 +445,20 @@ func (p *Peer) Beat(b Beat, epoch *uint64) error {
 	return nil
 }
 
-// Copy takes a write.
+// Copy takes a write of the leader.
 func (p *Peer) Copy(e Entry, ok *bool) error {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	p.s.keep(e)
-	*ok = true
+	if *ok = e.Epoch >= p.s.epoch; *ok {
+		p.s.keep(e)
+	}
 	return nil
 }
 
 // keep takes an entry unless a later one is there. s.mu is held.
 func (s *store) keep(e Entry) {
-	if s.table[e.Key].Seq < e.Seq {
+	if old := s.table[e.Key]; old.Epoch < e.Epoch || old.Epoch == e.Epoch && old.Seq < e.Seq {
 		s.table[e.Key] = e
-		s.seq = max(s.seq, e.Seq)
 	}
 }
 

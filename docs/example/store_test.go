@@ -28,6 +28,12 @@ func TestNodeCrashWithoutCopies(t *testing.T) {
 	fivenines.Test(t, "node-crash", append(keeps(), fivenines.Mutant(Unreplicated, "session-loss"))...)
 }
 
+// A region that falls silent closes no connection: whoever waits for it waits for long.
+func TestRegionLoss(t *testing.T) {
+	t.Parallel()
+	fivenines.Test(t, "region-loss", keeps()...)
+}
+
 // What a failure looks like: SHOW_A_MISS=1 go test -run TestNobodyIsThatQuick
 func TestNobodyIsThatQuick(t *testing.T) {
 	if os.Getenv("SHOW_A_MISS") == "" {

@@ -70,12 +70,14 @@ func start(t testing.TB) context.Context {
 type screen struct {
 	width, height int64
 	dark, phone   bool
+	paper         bool // as it is printed
 }
 
 var (
 	desk  = screen{width: 1280, height: 900}
 	night = screen{width: 1280, height: 900, dark: true}
 	phone = screen{width: 390, height: 844, phone: true}
+	sheet = screen{width: 718, height: 1047, paper: true} // A4 less margins of a centimetre
 )
 
 // tab is a page that was opened, and what it did meanwhile.
@@ -98,9 +100,12 @@ func open(t testing.TB, browser context.Context, html string, s screen) *tab {
 	t.Cleanup(cancel)
 	p := &tab{t: t, ctx: ctx, url: (&url.URL{Scheme: "file", Path: path}).String()}
 	require.NoError(t, chromedp.Listen(ctx, p.heard))
-	scheme := "light"
+	scheme, media := "light", ""
 	if s.dark {
 		scheme = "dark"
+	}
+	if s.paper {
+		media = "print"
 	}
 	require.NoError(t, chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		for _, enable := range []func() error{
@@ -108,7 +113,7 @@ func open(t testing.TB, browser context.Context, html string, s screen) *tab {
 			func() error { _, err := cdp.Call(ctx, target, log.Enable, cdp.Empty{}); return err },
 			func() error { _, err := cdp.Call(ctx, target, runtime.Enable, cdp.Empty{}); return err },
 			func() error {
-				_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+				_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media, Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 				return err
 			},
 		} {

@@ -147,6 +147,7 @@
     const outlined = s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2 && ratio(over(colour(s.outlineColor), behind(e.parentElement)), behind(e.parentElement)) >= 3;
     return {
       name: name(e).replace(/\s+/g, " ").slice(0, 60), what: e.tagName.toLowerCase() + (e.type ? "." + e.type : ""),
+      href: e.getAttribute("href") || "",
       visible: outlined && r.bottom > 0 && r.top < innerHeight && r.right > 0 && r.left < innerWidth,
     };
   };

@@ -3,7 +3,6 @@ package browsertest
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -123,39 +122,17 @@ func firstScreen(p *tab, r *slo.Result) []string {
 	return bad
 }
 
-// keyboard goes through the page with Tab and says what can't be reached or seen.
+// keyboard reads the report with keys alone.
 func keyboard(p *tab) []string {
-	var bad []string
-	type focus struct {
-		Name, What string
-		Visible    bool
-	}
-	do[bool](p, checksJS+"; true")
-	want := do[int](p, `[...document.querySelectorAll("a[href], summary, input, [tabindex='0']")].filter((e) => e.checkVisibility()).length`)
-	reached := 0
 	sliders := 0
-	for range want + 5 {
-		p.press(kb.Tab)
-		f := do[focus](p, "checks.focused()")
-		if f.What == "" {
-			break
-		}
-		reached++
-		if reached == 1 && !strings.HasPrefix(f.Name, "Skip to") {
-			bad = append(bad, "the first stop is "+f.Name)
-		}
-		if !f.Visible {
-			bad = append(bad, fmt.Sprintf("the focus on %s %q can't be seen", f.What, f.Name))
-		}
+	bad := tabbed(p, func(f focus) (bad []string) {
 		if f.What == "input.range" {
 			if sliders++; sliders == 1 {
-				bad = append(bad, slider(p)...)
+				bad = slider(p)
 			}
 		}
-	}
-	if reached < want {
-		bad = append(bad, fmt.Sprintf("Tab reaches %d of %d parts", reached, want))
-	}
+		return bad
+	})
 	if sliders == 0 {
 		bad = append(bad, "no picture can be read by keyboard")
 	}
@@ -198,66 +175,13 @@ func pointer(p *tab) (bad []string) {
 	return bad
 }
 
-// maxLoadMS is how long a page may take until it is loaded.
-const maxLoadMS = 1000
-
-// loaded says how long a page took at best of a few times: others use the machine too, and
-// what the page itself needs is there in the fastest one.
-func loaded(t testing.TB, b context.Context, page string) (bad []string) {
-	best := 1e9
-	for range 5 {
-		p := open(t, b, page, desk)
-		ms := do[float64](p, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => { const n = performance.getEntriesByType("navigation")[0]; done(Math.max(n.loadEventEnd, performance.getEntriesByType("paint").map((e) => e.startTime).reduce((a, b) => Math.max(a, b), 0))); })))`)
-		best = min(best, ms)
-		if best < maxLoadMS {
-			break
-		}
-	}
-	t.Logf("%d KiB were loaded and painted in %.0f ms", len(page)>>10, best)
-	if best >= maxLoadMS {
-		bad = append(bad, fmt.Sprintf("it takes %.0f ms to load", best))
-	}
-	return bad
-}
-
-var pdfPage = regexp.MustCompile(`/Type\s*/Page[^s]`)
-
-// printed says what is wrong with the page on paper.
-func printed(p *tab) (bad []string) {
-	b := p.pdf()
-	pages := len(pdfPage.FindAll(b, -1))
-	switch {
-	case !bytes.HasPrefix(b, []byte("%PDF-")):
-		bad = append(bad, "it is no PDF")
-	case pages < 2 || pages > 60:
-		bad = append(bad, fmt.Sprintf("the PDF has %d pages", pages))
-	case !bytes.Contains(b, []byte("/Font")):
-		bad = append(bad, "there is no text on paper")
-	}
-	return bad
-}
-
-// checks are what every report is looked at for, each on a screen of its own.
-var checks = []struct {
-	name  string
-	on    screen
-	check func(*tab, *slo.Result) []string
-}{
-	{"quiet", desk, func(p *tab, _ *slo.Result) []string { p.openAll(); return p.quiet() }},
+// checks are what every report is looked at for.
+var checks = append(common[*slo.Result](), []check[*slo.Result]{
 	{"first screen", desk, firstScreen},
-	{"first screen of a phone", phone, func(p *tab, r *slo.Result) []string {
-		return do[[]string](p, `document.querySelector("h1").getBoundingClientRect().bottom <= innerHeight ? [] : ["the verdict is not on the first screen"]`)
-	}},
-	{"structure", desk, func(p *tab, _ *slo.Result) []string { p.openAll(); return p.check("structure") }},
-	{"contrast, light", desk, func(p *tab, _ *slo.Result) []string { p.openAll(); return p.check("contrast") }},
-	{"contrast, dark", night, func(p *tab, _ *slo.Result) []string { p.openAll(); return p.check("contrast") }},
-	{"contrast, phone", phone, func(p *tab, _ *slo.Result) []string { p.openAll(); return p.check("contrast") }},
-	{"width of a desk", desk, func(p *tab, _ *slo.Result) []string { p.openAll(); return p.check("width") }},
-	{"width of a phone", phone, func(p *tab, _ *slo.Result) []string { p.openAll(); return p.check("width") }},
+	{"first screen of a phone", phone, func(p *tab, _ *slo.Result) []string { return aboveTheFold(p) }},
 	{"keyboard", desk, func(p *tab, _ *slo.Result) []string { return keyboard(p) }},
 	{"pointer", desk, func(p *tab, _ *slo.Result) []string { return pointer(p) }},
-	{"paper", desk, func(p *tab, _ *slo.Result) []string { return printed(p) }},
-}
+}...)
 
 func TestReportsInABrowser(t *testing.T) {
 	b := start(t)
@@ -270,7 +194,7 @@ func TestReportsInABrowser(t *testing.T) {
 				continue
 			}
 			t.Run(name+"/"+c.name, func(t *testing.T) {
-				assert.Empty(t, c.check(open(t, b, page, c.on), r))
+				assert.Empty(t, c.look(open(t, b, page, c.on), r))
 			})
 		}
 		t.Run(name+"/load", func(t *testing.T) {
@@ -289,12 +213,9 @@ func TestVerificationInABrowser(t *testing.T) {
 	require.NoError(t, reports.VerifyHTML(&whole, v))
 	require.NoError(t, reports.WriteHTMLProjected(&part, stored(t, "trials"), v.Projection))
 	for name, page := range map[string]string{"verification": whole.String(), "report with its projection": part.String()} {
-		for _, c := range checks {
-			if strings.HasPrefix(c.name, "first screen") || c.name == "keyboard" || c.name == "pointer" {
-				continue
-			}
+		for _, c := range common[*slo.Result]() {
 			t.Run(name+"/"+c.name, func(t *testing.T) {
-				assert.Empty(t, c.check(open(t, b, page, c.on), nil))
+				assert.Empty(t, c.look(open(t, b, page, c.on), nil))
 			})
 		}
 	}
@@ -305,22 +226,7 @@ func TestBrokenPagesAreCaught(t *testing.T) {
 	b := start(t)
 	r := stored(t, "missed")
 	good := html(t, r)
-	const policy = `<meta http-equiv="Content-Security-Policy"`
-	unlocked := func(page string) string { return strings.Replace(page, policy, `<meta name="no"`, 1) }
-	script := func(js string) func(string) string {
-		return func(page string) string {
-			return strings.Replace(unlocked(page), "</main>", "</main><script>"+js+"</script>", 1)
-		}
-	}
-	swap := func(old, new string) func(string) string {
-		return func(page string) string { return strings.Replace(page, old, new, 1) }
-	}
-	style := func(css string) func(string) string { return swap("</style>", css+"</style>") }
-	for _, m := range []struct {
-		name, check string
-		change      func(string) string
-		want        string
-	}{
+	caught(t, b, good, r, checks, []breakage{
 		{"an image from elsewhere", "quiet", func(s string) string {
 			return strings.Replace(unlocked(s), "</main>", `<img alt="x" src="http://127.0.0.1:9/x.png"></main>`, 1)
 		}, "request of http://127.0.0.1:9/x.png"},
@@ -351,6 +257,9 @@ func TestBrokenPagesAreCaught(t *testing.T) {
 		{"grey text in the dark", "contrast, dark", swap("--muted: #a7b0bc", "--muted: #4a515a"), "has a contrast of"},
 		{"grey text in a picture", "contrast, light", style("svg.picture text { fill: #999 !important; stroke: none !important }"), "has a contrast of"},
 		{"a bright ground", "contrast, dark", style(".verdict { background: #fff }"), "has a contrast of"},
+		{"grey text on a phone", "contrast, phone", style("@media (max-width: 720px) { .asks { color: #aaa !important } }"), "has a contrast of"},
+		{"grey text on paper", "contrast, paper", style("@media print { .asks { color: #aaa !important } }"), "has a contrast of"},
+		{"a table wider than paper", "width of paper", style("@media print { .objectives td { white-space: nowrap !important } }"), "ends at"},
 		{"a table that does not scroll", "width of a phone", style(".scroll { overflow: visible }"), "the page is"},
 		{"a caption as wide as its table", "width of a phone", style(".cap { max-width: none; white-space: nowrap }"), "ends out of sight"},
 		{"something too wide", "width of a desk", swap("</main>", `<p style="width: 1500px; max-width: none">x</p></main>`), "p \"x\" ends at"},
@@ -363,19 +272,7 @@ func TestBrokenPagesAreCaught(t *testing.T) {
 		{"no values under the pointer", "pointer", style(".spot { pointer-events: none }"), "under the pointer"},
 		{"an empty sheet", "paper", style("@media print { body { display: none } }"), "the PDF has"},
 		{"no skip link", "keyboard", style(".skip { display: none }"), "the first stop is"},
-	} {
-		t.Run(m.name, func(t *testing.T) {
-			broken := m.change(good)
-			require.NotEqual(t, good, broken, "nothing was broken")
-			for _, c := range checks {
-				if c.name == m.check {
-					assert.Contains(t, strings.Join(c.check(open(t, b, broken, c.on), r), "\n"), m.want)
-					return
-				}
-			}
-			t.Fatalf("no check is called %s", m.check)
-		})
-	}
+	})
 	t.Run("a slow page", func(t *testing.T) {
 		slow := script(`const until = performance.now() + 1200; while (performance.now() < until);`)(good)
 		assert.Contains(t, strings.Join(loaded(t, b, slow), "\n"), "to load")
@@ -389,17 +286,20 @@ func TestScreenshots(t *testing.T) {
 	}
 	b := start(t)
 	for name, s := range map[string]struct {
-		result string
+		page   string
 		on     screen
 		scroll string
 	}{
-		"report-light":    {"met", screen{width: 1280, height: 1000}, ""},
-		"report-dark":     {"met", screen{width: 1280, height: 1000, dark: true}, "#timeline-part"},
-		"report-phone":    {"met", phone, ""},
-		"report-missed":   {"missed", screen{width: 1280, height: 1000}, ""},
-		"report-evidence": {"missed", screen{width: 1280, height: 1000}, "#evidence-part"},
+		"index-light":     {indexPage(t, nights()), screen{width: 1280, height: 1000}, ""},
+		"index-runs":      {indexPage(t, nights()), screen{width: 1280, height: 1000, dark: true}, "#runs"},
+		"index-phone":     {indexPage(t, nights()), phone, ""},
+		"report-light":    {html(t, stored(t, "met")), screen{width: 1280, height: 1000}, ""},
+		"report-dark":     {html(t, stored(t, "met")), screen{width: 1280, height: 1000, dark: true}, "#timeline-part"},
+		"report-phone":    {html(t, stored(t, "met")), phone, ""},
+		"report-missed":   {html(t, stored(t, "missed")), screen{width: 1280, height: 1000}, ""},
+		"report-evidence": {html(t, stored(t, "missed")), screen{width: 1280, height: 1000}, "#evidence-part"},
 	} {
-		p := open(t, b, html(t, stored(t, s.result)), s.on)
+		p := open(t, b, s.page, s.on)
 		if s.scroll != "" {
 			do[bool](p, fmt.Sprintf(`(document.querySelector(%q) || document.body).scrollIntoView(); true`, s.scroll))
 		}
