@@ -120,6 +120,7 @@ func (a *analysis) trial(n int) error {
 	t.measureMinority()
 	t.measureRPO()
 	t.checkValid()
+	t.checkEvents(a.rec.events)
 
 	a.result.Timeline = append(a.result.Timeline, t.timeline()...)
 	a.addExamples(t)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/fivenines/fivenines/loadgen/history"
 )
@@ -42,6 +43,24 @@ func (a *analysis) checkWhole() {
 	}
 	if got, want := a.startedTrials(), a.rec.manifest.Trials; got < want {
 		a.problems = append(a.problems, problem{text: fmt.Sprintf("%d of %d trials were run", got, want)})
+	}
+}
+
+// rest is how long a run may be without an event while its load goes on, before a
+// record that does not say how it ended is taken to lack events.
+const rest = 5 * time.Second
+
+// checkEvents looks whether the events of a run that did not finish end long
+// before its operations do: then undoings, ends of loads and recoveries may be
+// among what is missing, and times up to them are none.
+func (t *trial) checkEvents(all []history.Event) {
+	if len(all) == 0 || slices.ContainsFunc(all, func(e history.Event) bool { return e.Kind == history.RunFinished }) {
+		return
+	}
+	var end time.Duration
+	t.ops.each(func(o *history.Op) { end = max(end, o.Intended) })
+	if last := all[len(all)-1].At; end-last > rest {
+		t.problem(spoilsMeasure, "the record lacks events: the last is of %s s, operations go on to %s s", short(last.Seconds()), short(end.Seconds()))
 	}
 }
 

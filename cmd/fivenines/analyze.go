@@ -23,7 +23,7 @@ comes to the same verdict as the run itself. The exit status is the verdict's.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			res, err := scenarios.Analyze(args[0])
 			if err != nil {
-				return runError(err)
+				return fileError(err)
 			}
 			if write {
 				if err := scenarios.WriteReports(args[0], res); err != nil {

@@ -67,11 +67,11 @@ with four on each side a complete separation can be told at 5 % (one measure), m
 			}
 			base, err := resultAt(args[0])
 			if err != nil {
-				return runError(err)
+				return fileError(err)
 			}
 			next, err := resultAt(args[1])
 			if err != nil {
-				return runError(err)
+				return fileError(err)
 			}
 			c, err := compare.Results(base, next, o)
 			if err != nil {

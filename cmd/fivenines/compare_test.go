@@ -69,8 +69,8 @@ func TestCompare(t *testing.T) {
 		says string
 	}{
 		{[]string{base}, exitUsage, "compare needs two runs, BASE and NEW, not 1"},
-		{[]string{base, "none.json"}, exitRun, "none.json: no such file"},
-		{[]string{base, broken}, exitRun, broken + ": result: /: "},
+		{[]string{base, "none.json"}, exitUsage, "none.json: no such file"},
+		{[]string{base, broken}, exitUsage, broken + ": result: /: "},
 		{[]string{base, slow, "--format", "pdf"}, exitUsage, `no format is called "pdf"`},
 		{[]string{base, slow, "--margin", "x"}, exitUsage, `--margin: "x" is not a percentage`},
 		{[]string{base, slow, "--measure", "speed"}, exitUsage, `no measure is called "speed"`},

@@ -96,6 +96,10 @@ func usageError(format string, args ...any) error {
 
 func runError(err error) error { return &exitError{exitRun, err} }
 
+// fileError is of a file or run folder that was named and can't be used: a typo
+// must not look like a verdict that is inconclusive.
+func fileError(err error) error { return &exitError{exitUsage, err} }
+
 // verdictError is the exit of a verdict, nil for met.
 func verdictError(v slo.Verdict) error {
 	switch v {

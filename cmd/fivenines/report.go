@@ -94,7 +94,7 @@ func reportCommand() *cobra.Command {
 				}
 				var err error
 				if comment, err = against(baseline); err != nil {
-					return runError(err)
+					return fileError(err)
 				}
 			}
 			write := func(f string) func(io.Writer, *slo.Result) error {
@@ -110,7 +110,7 @@ func reportCommand() *cobra.Command {
 			}
 			res, err := storedResult(args[0])
 			if err != nil {
-				return runError(err)
+				return fileError(err)
 			}
 			dir := out
 			if dir == "" {

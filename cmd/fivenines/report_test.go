@@ -51,7 +51,7 @@ func TestCommentWithABaseline(t *testing.T) {
 	require.Equal(t, exitMet, code)
 	require.NotContains(t, stdout, "base")
 	code, _, stderr = cli(t, "report", run, "--format", "comment", "--baseline", filepath.Join(run, "no.json"), "--out", "-")
-	require.Equal(t, exitRun, code)
+	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "no.json")
 }
 

@@ -385,7 +385,7 @@ type runBudget struct {
 func (b *budgets) add(path string) error {
 	res, err := budgetResult(path)
 	if err != nil {
-		return runError(err)
+		return fileError(err)
 	}
 	if len(res.Timeline) == 0 {
 		return runError(fmt.Errorf("%s has no timeline of what its clients saw; fivenines analyze --write makes it anew", path))
@@ -395,7 +395,7 @@ func (b *budgets) add(path string) error {
 		return t.Second, budget.Count{Good: uint64(max(0, t.Good)), Total: uint64(max(0, t.Intended))}
 	})
 	if err != nil {
-		return runError(fmt.Errorf("timeline of %s: %w", path, err))
+		return fileError(fmt.Errorf("timeline of %s: %w", path, err))
 	}
 	d, err := objectiveOf(res)
 	if err != nil {

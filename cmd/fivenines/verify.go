@@ -84,7 +84,7 @@ func (f *verifyFlags) verify(cmd *cobra.Command, names []string) error {
 		}
 		v, err = scenarios.VerifyRuns(f.from, model, opt)
 		if err != nil {
-			return runError(err)
+			return fileError(err)
 		}
 		for i := range v.Scenarios {
 			v.Scenarios[i].Folder = seenFrom(out, v.Scenarios[i].Folder)

@@ -34,7 +34,7 @@ func TestVerifyBadInput(t *testing.T) {
 		// An empty variable of a script is no wish to run every scenario.
 		{[]string{"--from", ""}, exitUsage, "--from names no run; name folders that fivenines run made"},
 		{[]string{"--from", dir + ","}, exitUsage, "--from names no run"},
-		{[]string{"--from", dir}, exitRun, "is not the folder of a run"},
+		{[]string{"--from", dir}, exitUsage, "is not the folder of a run"},
 		{[]string{"--from", dir, "node-crash"}, exitUsage, "verify --from takes no scenarios"},
 		{[]string{"--trials", "-1"}, exitUsage, "--trials must be more than 0"},
 	} {
@@ -46,7 +46,7 @@ func TestVerifyBadInput(t *testing.T) {
 	require.Equal(t, exitMet, code, stderr)
 	require.NoError(t, os.WriteFile(rates, []byte(out), 0o600))
 	code, _, stderr = cli(t, "verify", "--rates", rates, "--from", dir)
-	assert.Equal(t, exitRun, code)
+	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, stderr, "is not the folder of a run", "the rates that it prints are good")
 }
 
