@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -176,4 +177,24 @@ func TestUpSaysThatItWasInterrupted(t *testing.T) {
 	require.NoError(t, err)
 	err = (&upFlags{name: "mine"}).hold(ctx, io.Discard, io.Discard, topo, slowToComeUp{}, target)
 	require.EqualError(t, err, "interrupted before three-node was up; everything was ended")
+}
+
+// broken is a backend whose nodes end at once.
+type broken struct{ fixtures.Backend }
+
+func (broken) Up(context.Context, *fixtures.Topology, fixtures.Target, fixtures.UpOptions) (fixtures.Deployment, error) {
+	return nil, errors.New("node a-1 is not ready: it ended (log: x)")
+}
+
+func TestUpSaysWhereTheLogOfAFailureIs(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	topo, err := scenarios.Topology("three-node")
+	require.NoError(t, err)
+	target, err := targetNamed("reference")
+	require.NoError(t, err)
+	up := func(dir string) error {
+		return (&upFlags{name: "mine", dir: dir}).hold(t.Context(), io.Discard, io.Discard, topo, broken{}, target)
+	}
+	require.EqualError(t, up(""), "bring three-node up: node a-1 is not ready: it ended (log: x); its folder is gone with it: --dir DIR keeps one, with the logs")
+	require.EqualError(t, up(t.TempDir()), "bring three-node up: node a-1 is not ready: it ended (log: x)")
 }

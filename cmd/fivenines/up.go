@@ -147,6 +147,9 @@ func (f *upFlags) hold(ctx context.Context, out, notes io.Writer, topo *fixtures
 		return fmt.Errorf("interrupted before %s was up; everything was ended", topo.Name)
 	}
 	if err != nil {
+		if f.dir == "" {
+			err = fmt.Errorf("%w; its folder is gone with it: --dir DIR keeps one, with the logs", err)
+		}
 		return fmt.Errorf("bring %s up: %w", topo.Name, err)
 	}
 	defer func() {
