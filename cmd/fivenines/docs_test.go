@@ -362,7 +362,7 @@ func TestBrokenCommandsAreFound(t *testing.T) {
 		assert.ErrorContains(t, runDoc(t, c.text), c.want, "%q", c.text)
 	}
 	assert.NoError(t, runDoc(t, "```sh\nprintf 'name: x\\n' > mine.yaml\n```\n```console\n$ fivenines check mine.yaml\nmine.yaml: ok, ...faults...\n```\n"+
-		"```sh exit=2\nfivenines check no-such.yaml\n```\n```sh skip=\"it would fail, and is not run\"\nfalse\n```\n<!-- test: exit=3 -->\n```sh\nfivenines analyze .\n```\n"+
+		"```sh exit=2\nfivenines check no-such.yaml\n```\n```sh skip=\"it would fail, and is not run\"\nfalse\n```\n<!-- test: exit=2 -->\n```sh\nfivenines analyze .\n```\n"+
 		"```sh background until=ready\necho ready && sleep 60\n```\n```sh\ngo run ./cmd/fivenines version\n```\n"))
 }
 

@@ -10,10 +10,10 @@ import (
 type operationsCollector struct{ s *gateway.Server }
 
 var (
-	operationsDesc = prometheus.NewDesc("fivenines_operations_total",
+	operationsDesc = prometheus.NewDesc("fivenines_command_outcomes_total",
 		"Client commands by what their reply said: ok, overloaded (certainly not applied, since this node or the leader sheds load), notapplied (certainly not applied), unknown (may have been applied), badrequest (any other error); gone: the connection ended before the reply. Names that are no command are other.",
 		[]string{"command", "outcome"}, nil)
-	durationDesc = prometheus.NewDesc("fivenines_operation_duration_seconds",
+	durationDesc = prometheus.NewDesc("fivenines_command_duration_seconds",
 		"Server side: from when a client command was read to when its reply was ready, whatever that said. It holds the way to the leader and back, but not that between client and node, nor a wait in the socket or behind replies that the client has not taken.",
 		[]string{"command"}, nil)
 )

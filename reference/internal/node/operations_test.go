@@ -62,16 +62,16 @@ func TestOperationsOfALeaderAreCounted(t *testing.T) {
 	require.NoError(t, f.c.Del(f.ctx, "k1", "k2", "k3").Err())
 	require.Error(t, f.c.Do(f.ctx, "SET", "k").Err())
 	require.Error(t, f.c.Do(f.ctx, "NOSUCH").Err())
-	f.has(`fivenines_operations_total{command="set",outcome="ok"} 40`,
-		`fivenines_operations_total{command="set",outcome="badrequest"} 1`,
-		`fivenines_operations_total{command="set",outcome="unknown"} 0`,
-		`fivenines_operations_total{command="get",outcome="ok"} 100`,
-		`fivenines_operations_total{command="del",outcome="ok"} 1`,
-		`fivenines_operations_total{command="other",outcome="badrequest"} 1`,
-		`fivenines_operation_duration_seconds_count{command="set"} 41`,
-		`fivenines_operation_duration_seconds_count{command="get"} 100`,
-		`fivenines_operation_duration_seconds_bucket{command="get",le="+Inf"} 100`)
-	require.False(t, strings.Contains(f.metrics(), `fivenines_operations_total{command="echo"`), "nobody asked for it")
+	f.has(`fivenines_command_outcomes_total{command="set",outcome="ok"} 40`,
+		`fivenines_command_outcomes_total{command="set",outcome="badrequest"} 1`,
+		`fivenines_command_outcomes_total{command="set",outcome="unknown"} 0`,
+		`fivenines_command_outcomes_total{command="get",outcome="ok"} 100`,
+		`fivenines_command_outcomes_total{command="del",outcome="ok"} 1`,
+		`fivenines_command_outcomes_total{command="other",outcome="badrequest"} 1`,
+		`fivenines_command_duration_seconds_count{command="set"} 41`,
+		`fivenines_command_duration_seconds_count{command="get"} 100`,
+		`fivenines_command_duration_seconds_bucket{command="get",le="+Inf"} 100`)
+	require.False(t, strings.Contains(f.metrics(), `fivenines_command_outcomes_total{command="echo"`), "nobody asked for it")
 }
 
 // Errors are counted by their class, and a command that its leader lets wait is
@@ -90,20 +90,20 @@ func TestErrorsAndSlowOperationsAreCounted(t *testing.T) {
 		return true
 	})
 	require.NoError(t, f.c.Expire(f.ctx, "slow", time.Minute).Err())
-	f.has(`fivenines_operations_total{command="expire",outcome="ok"} 1`,
-		`fivenines_operation_duration_seconds_bucket{command="expire",le="0.5"} 0`,
-		`fivenines_operation_duration_seconds_bucket{command="expire",le="1"} 1`,
-		`fivenines_operation_duration_seconds_bucket{command="expire",le="10"} 1`)
+	f.has(`fivenines_command_outcomes_total{command="expire",outcome="ok"} 1`,
+		`fivenines_command_duration_seconds_bucket{command="expire",le="0.5"} 0`,
+		`fivenines_command_duration_seconds_bucket{command="expire",le="1"} 1`,
+		`fivenines_command_duration_seconds_bucket{command="expire",le="10"} 1`)
 	require.ErrorContains(t, f.c.Set(f.ctx, "lost", "v", time.Minute).Err(), "UNKNOWN")
 	require.ErrorContains(t, f.c.PTTL(f.ctx, "lost").Err(), "NOTAPPLIED")
-	f.has(`fivenines_operations_total{command="set",outcome="unknown"} 1`,
-		`fivenines_operations_total{command="pttl",outcome="notapplied"} 1`,
-		`fivenines_operation_duration_seconds_bucket{command="set",le="0.75"} 0`)
+	f.has(`fivenines_command_outcomes_total{command="set",outcome="unknown"} 1`,
+		`fivenines_command_outcomes_total{command="pttl",outcome="notapplied"} 1`,
+		`fivenines_command_duration_seconds_bucket{command="set",le="0.75"} 0`)
 
 	n.guard.ctl.SetLevel(admission.LowOnly)
 	require.ErrorContains(t, f.c.DBSize(f.ctx).Err(), "overloaded")
 	n.guard.ctl.SetLevel(admission.Nothing)
-	f.has(`fivenines_operations_total{command="dbsize",outcome="overloaded"} 1`)
+	f.has(`fivenines_command_outcomes_total{command="dbsize",outcome="overloaded"} 1`)
 
 	c, err := net.Dial("tcp", f.cfg.Client)
 	require.NoError(t, err)
@@ -111,9 +111,9 @@ func TestErrorsAndSlowOperationsAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return f.got.Load() > 0 && n.guard.ctl.InFlight() > 0 }, 5*time.Second, time.Millisecond)
 	require.NoError(t, c.Close())
-	f.await(`fivenines_operations_total{command="getdel",outcome="gone"} 1`)
+	f.await(`fivenines_command_outcomes_total{command="getdel",outcome="gone"} 1`)
 	f.await("fivenines_in_flight 0")
-	f.has(`fivenines_operations_total{command="getdel",outcome="notapplied"} 0`, `fivenines_operations_total{command="getdel",outcome="unknown"} 0`)
+	f.has(`fivenines_command_outcomes_total{command="getdel",outcome="notapplied"} 0`, `fivenines_command_outcomes_total{command="getdel",outcome="unknown"} 0`)
 }
 
 // BenchmarkNode is a client of a whole node that leads alone: everything but the
