@@ -11,7 +11,10 @@ import (
 	"syscall"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver, without cgo
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
+	"modernc.org/sqlite" // the driver, without cgo
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/fivenines/fivenines/slo"
 )
@@ -72,6 +75,14 @@ type Store struct {
 	db  *sql.DB
 }
 
+// patience is how long one who opens or writes waits for another.
+const patience = 20 * time.Second
+
+func busy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
 // Open opens the store in a folder, which is made if there is none.
 func Open(ctx context.Context, dir string) (*Store, error) { return open(ctx, dir, migrations) }
 
@@ -85,13 +96,16 @@ func open(ctx context.Context, dir string, steps []string) (*Store, error) {
 	}
 	path := filepath.Join(abs, IndexFile)
 	// A writer waits for another one; a transaction takes its lock when it begins.
-	q := url.Values{"_pragma": {"busy_timeout(20000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}, "_txlock": {"immediate"}}
+	q := url.Values{"_pragma": {fmt.Sprintf("busy_timeout(%d)", patience.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}, "_txlock": {"immediate"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, fmt.Errorf("open the store's index %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(1) // writes of one process in order
-	if err := migrate(ctx, db, steps); err != nil {
+	// SQLite does not wait for another opener while it turns a new index to WAL mode.
+	patient := retrypolicy.NewBuilder[any]().HandleIf(func(_ any, err error) bool { return busy(err) }).
+		WithBackoff(5*time.Millisecond, 200*time.Millisecond).WithMaxRetries(-1).WithMaxDuration(patience).ReturnLastFailure().Build()
+	if err := failsafe.With(patient).WithContext(ctx).Run(func() error { return migrate(ctx, db, steps) }); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open the store's index %s: %w", path, err)
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -173,6 +174,34 @@ func TestTwoWriters(t *testing.T) {
 	for _, r := range runs {
 		assert.Equal(t, Finished, r.State)
 	}
+}
+
+// SQLite does not wait, whatever its busy timeout, where an opener that is to turn
+// the index to WAL mode finds that another one writes to it.
+func TestAnIndexThatIsBeingMade(t *testing.T) {
+	dir := t.TempDir()
+	db, err := sql.Open("sqlite", filepath.Join(dir, IndexFile))
+	require.NoError(t, err)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	_, err = db.Exec("BEGIN IMMEDIATE")
+	require.NoError(t, err)
+	opened := make(chan error, 1)
+	go func() {
+		s, err := Open(context.Background(), dir)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		t.Fatalf("it was not waited for: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	_, err = db.Exec("COMMIT")
+	require.NoError(t, err)
+	require.NoError(t, <-opened)
 }
 
 func TestLock(t *testing.T) {
