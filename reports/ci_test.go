@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fivenines/fivenines/internal/needs"
 	"github.com/fivenines/fivenines/slo"
 	"github.com/fivenines/fivenines/slo/compare"
 )
@@ -96,10 +97,7 @@ func TestTextfileHasNoNumberThatIsNone(t *testing.T) {
 
 func promtool(t testing.TB, text string) (string, error) {
 	t.Helper()
-	path, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("promtool is not installed")
-	}
+	path := needs.Program(t, "promtool", "apt-get install prometheus")
 	cmd := exec.CommandContext(t.Context(), path, "check", "metrics")
 	cmd.Stdin = strings.NewReader(text)
 	out, err := cmd.CombinedOutput()

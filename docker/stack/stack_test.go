@@ -28,6 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/internal/needs"
 	"github.com/fivenines/fivenines/reference"
 )
 
@@ -166,14 +167,7 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 
 func tool(t *testing.T, name string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil && os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed: apt-get install -y --no-install-recommends haproxy prometheus prometheus-alertmanager", name)
-	}
-	if err != nil {
-		t.Skipf("%s is not installed", name)
-	}
-	return path
+	return needs.Program(t, name, "apt-get install -y --no-install-recommends haproxy prometheus prometheus-alertmanager")
 }
 
 // Each program accepts its committed files, and notices when they are broken.

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fivenines/fivenines/fixtures"
+	"github.com/fivenines/fivenines/internal/needs"
 )
 
 const (
@@ -404,10 +405,7 @@ func TestPausedLeaderServesNoStaleRead(t *testing.T) {
 
 // Redis's own load generator, as a cluster client, against the nodes themselves.
 func TestRedisBenchmarkAgainstTheCluster(t *testing.T) {
-	bench, err := exec.LookPath("redis-benchmark")
-	if err != nil {
-		t.Skip("redis-benchmark is not in PATH: install redis (apt-get install redis-tools) to run this test")
-	}
+	bench := needs.Program(t, "redis-benchmark", "apt-get install redis-tools")
 	d, _ := up(t, fixtures.ThreeRegion(), fixtures.UpOptions{})
 	addr := specOf(d, eu).Listen[fixtures.PortClient]
 	host, port, _ := strings.Cut(addr, ":")

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fivenines/fivenines/internal/needs"
 	"github.com/fivenines/fivenines/reports/store"
 	"github.com/fivenines/fivenines/slo"
 )
@@ -22,11 +23,7 @@ import (
 // A real Alertmanager takes what is announced: alerts fire with a miss and a
 // regression, and a run that is met takes both back.
 func TestRealAlertmanager(t *testing.T) {
-	bin, err := exec.LookPath("prometheus-alertmanager")
-	if err != nil {
-		require.NotEqual(t, "true", os.Getenv("CI"), "CI needs alertmanager: apt-get install prometheus-alertmanager")
-		t.Skip("no prometheus-alertmanager here")
-	}
+	bin := needs.Program(t, "prometheus-alertmanager", "apt-get install prometheus-alertmanager")
 	dir := t.TempDir()
 	config := filepath.Join(dir, "am.yml")
 	require.NoError(t, os.WriteFile(config, []byte("route: {receiver: none}\nreceivers: [{name: none}]\n"), 0o600))

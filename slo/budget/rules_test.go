@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/fivenines/fivenines/internal/needs"
 )
 
 var update = flag.Bool("update", false, "write the generated files again")
@@ -23,15 +25,7 @@ var update = flag.Bool("update", false, "write the generated files again")
 // tests that need it are skipped, and say so.
 func promtool(t *testing.T) string {
 	t.Helper()
-	path, err := exec.LookPath("promtool")
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("CI needs promtool: apt-get install prometheus")
-	}
-	t.Skip("promtool is not installed (Debian: prometheus): the rules were not checked with it")
-	return ""
+	return needs.Program(t, "promtool", "apt-get install prometheus")
 }
 
 func requests() SLO {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fivenines/fivenines/internal/needs"
 	"github.com/fivenines/fivenines/slo"
 	"github.com/fivenines/fivenines/slo/budget"
 )
@@ -83,13 +84,7 @@ testdata/shop.yaml:132: spec.condition.alertAfter: 5m has no effect: a second, s
 // promtool must be there in CI; elsewhere what needs it is skipped, and says so.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	path, err := exec.LookPath("promtool")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("CI needs promtool: apt-get install prometheus")
-		}
-		t.Skip("promtool is not installed (Debian: prometheus): the rules were not checked with it")
-	}
+	path := needs.Program(t, "promtool", "apt-get install prometheus")
 	out, err := exec.Command(path, args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }

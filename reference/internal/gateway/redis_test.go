@@ -15,16 +15,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/fivenines/fivenines/internal/needs"
 )
 
 // program returns the path of one of Redis's programs, or skips.
 func program(t *testing.T, name string) string {
 	t.Helper()
-	p, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not in PATH: install redis (apt-get install redis-server redis-tools) to run this test", name)
-	}
-	return p
+	return needs.Program(t, name, "apt-get install redis-server redis-tools")
 }
 
 // startRedis starts a real Redis that keeps nothing, for as long as the test.

@@ -15,15 +15,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fivenines/fivenines/internal/needs"
 )
 
 // redisServer starts a real redis-server on a socket file; it dies with the test.
 func redisServer(t *testing.T) string {
 	t.Helper()
-	bin, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("no redis-server here: nothing to compare with")
-	}
+	bin := needs.Program(t, "redis-server", "apt-get install redis-server redis-tools")
 	dir := t.TempDir()
 	sock := filepath.Join(dir, "s")
 	ctx, cancel := context.WithCancel(context.Background())
@@ -44,7 +43,7 @@ func redisServer(t *testing.T) string {
 			return sock
 		}
 	}
-	t.Skip("redis-server did not start")
+	needs.Missing(t, "redis-server did not start")
 	return ""
 }
 
