@@ -338,17 +338,7 @@ func TestIndexInABrowser(t *testing.T) {
 	for name, x := range map[string]*reports.Index{"nights": full, "crowded": crowded, "empty": {Name: "new", Made: full.Made}} {
 		page := indexPage(t, x)
 		only := map[string][]string{"crowded": {"width of a desk", "width of a phone", "width of paper", "runs on a phone"}, "empty": {"quiet", "structure", "width of a phone", "first screen of a phone"}}[name]
-		for _, c := range indexChecks {
-			if only == nil || slices.Contains(only, c.name) {
-				t.Run(name+"/"+c.name, func(t *testing.T) {
-					assert.Empty(t, c.look(open(t, b, page, c.on), x))
-				})
-			}
-		}
-		t.Run(name+"/load", func(t *testing.T) {
-			assert.Less(t, len(page), 5<<20)
-			assert.Empty(t, loaded(t, b, page))
-		})
+		stands(t, b, name, page, x, indexChecks, only)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,6 +122,22 @@ type breakage struct {
 	name, check string
 	change      func(string) string
 	want        string
+}
+
+// stands wants a page to pass checks, all or only those named, and to be small and
+// quick.
+func stands[T any](t *testing.T, b context.Context, name, page string, shows T, checks []check[T], only []string) {
+	for _, c := range checks {
+		if only == nil || slices.Contains(only, c.name) {
+			t.Run(name+"/"+c.name, func(t *testing.T) {
+				assert.Empty(t, c.look(open(t, b, page, c.on), shows))
+			})
+		}
+	}
+	t.Run(name+"/load", func(t *testing.T) {
+		assert.Less(t, len(page), 5<<20)
+		assert.Empty(t, loaded(t, b, page))
+	})
 }
 
 // caught fails unless each check sees what it is for.

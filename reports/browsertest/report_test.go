@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -189,18 +188,7 @@ func TestReportsInABrowser(t *testing.T) {
 		page := html(t, r)
 		// What the latter two don't have in common with the others.
 		only := map[string][]string{"trials": {"first screen", "structure", "contrast, light", "width of a phone"}, "long": {"quiet", "structure", "width of a desk", "width of a phone", "pointer", "paper"}}[name]
-		for _, c := range checks {
-			if only != nil && !slices.Contains(only, c.name) {
-				continue
-			}
-			t.Run(name+"/"+c.name, func(t *testing.T) {
-				assert.Empty(t, c.look(open(t, b, page, c.on), r))
-			})
-		}
-		t.Run(name+"/load", func(t *testing.T) {
-			assert.Less(t, len(page), 5<<20)
-			assert.Empty(t, loaded(t, b, page))
-		})
+		stands(t, b, name, page, r, checks, only)
 	}
 }
 
